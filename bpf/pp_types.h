@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the BPF programs and the daemon say to each other: record layouts, map values, bounds.
+ * Fixed-width types and explicit padding only; sizes are asserted at the end.
+ */
+#pragma once
+
+#ifdef __bpf__
+#include "vmlinux.h"
+#else
+#include <linux/types.h>
+#endif
+
+/* ---- Samples ------------------------------------------------------------------------------- */
+
+/* A walk is a chain of tail-called programs; the kernel allows 33 calls. */
+#define PP_FRAMES_PER_CALL   40
+#define PP_WALK_CALLS_MAX    30
+#define PP_USER_FRAMES_MAX   (PP_FRAMES_PER_CALL * PP_WALK_CALLS_MAX) /* 1200 */
+#define PP_KERNEL_FRAMES_MAX 127 /* the kernel's own limit (perf_event_max_stack) */
+#define PP_COMM_LEN	     16
+
+/* Sampling sets: the service's always-on one and up to three of other rates. */
+#define PP_SETS_MAX 4
+
+/* Why the walk of the user stack ended. Order is ABI between the two halves only. */
+enum pp_end {
+	PP_END_ROOT,	   /* reached the thread's root: the stack is complete */
+	PP_END_NO_USER,	   /* a kernel thread, or a process without user memory any more */
+	PP_END_NO_SPACE,   /* the daemon has not described this process's mappings yet */
+	PP_END_NO_MAPPING, /* the pc lies in no executable mapping known */
+	PP_END_NO_TABLE,   /* the pc's file has no unwind table loaded yet */
+	PP_END_NO_ROW,	   /* the table has no rule for the pc */
+	PP_END_RULE,	   /* the rule is of a form that is not supported */
+	PP_END_STACK,	   /* the stack could not be read */
+	PP_END_DEPTH,	   /* deeper than PP_USER_FRAMES_MAX */
+	PP_END_COMPAT,	   /* 32-bit code */
+	PP_END_FP,	   /* the frame-pointer chain ended in no executable mapping */
+	PP_END_MAX,
+};
+
+/* A user pc's top byte says who unwound the frame, the rest is the address. */
+enum pp_walker {
+	PP_WALKER_ROWS,	     /* .eh_frame rows */
+	PP_WALKER_STUB,	     /* CPython trampoline, by the stub's own rule */
+	PP_WALKER_FP,	     /* frame pointer */
+	PP_WALKER_FP_UNSURE, /* frame pointer at a leaf: its direct caller may be missing */
+	PP_WALKER_NONE,	     /* the walk ended at this pc */
+};
+#define PP_PC_SHIFT	       56
+#define PP_PC_ADDRESS	       ((1ULL << PP_PC_SHIFT) - 1)
+#define PP_PC(address, walker) (((address)&PP_PC_ADDRESS) | (__u64)(walker) << PP_PC_SHIFT)
+
+/*
+ * One sample, variable length: nr_kernel kernel pcs (leaf first), then nr_user user pcs (leaf
+ * first, PP_PC form; all but the leaf are return addresses, except above a signal frame). Identity:
+ * tgid + start_ns + exec_id; the last is the task's own count of execs.
+ */
+struct pp_sample {
+	__u64 time_ns;	/* CLOCK_MONOTONIC */
+	__u64 start_ns; /* the thread group leader's start, CLOCK_BOOTTIME */
+	__u32 tgid, tid;
+	__u32 exec_id;
+	__u32 cpu;
+	__u16 nr_kernel, nr_user;
+	__u8 set; /* the sampling set whose event fired */
+	__u8 end; /* enum pp_end */
+	__u8 pad[2];
+	char comm[PP_COMM_LEN]; /* of the thread group leader: the process's name */
+	__u64 pcs[];
+};
+
+/* ---- Loss accounting: per CPU, per set, written by BPF, read by the daemon. ------------------ */
+enum pp_count {
+	PP_COUNT_RUNS,	    /* program runs */
+	PP_COUNT_SENT,	    /* records handed to the ring */
+	PP_COUNT_FILTERED,  /* not for any session of this set */
+	PP_COUNT_IDLE,	    /* the idle task */
+	PP_COUNT_NESTED,    /* an event interrupted the walk of another */
+	PP_COUNT_RING_FULL, /* the ring had no room: a lost sample */
+	PP_COUNT_TAIL_CALL, /* the chain could not continue: a lost sample */
+	PP_COUNT_WALK_NS,   /* time spent, when measuring is on */
+	PP_COUNT_FRAMES,    /* user frames walked */
+	PP_COUNT_MAX,
+};
+
+/* ---- The unwind store ------------------------------------------------------------------------
+ * One growing space of 32-bit words, in chunks (inner maps of an array of maps) that the daemon
+ * adds as it needs them and writes through mmap. It holds unwind tables and the processes' mapping
+ * blocks.
+ */
+#define PP_CHUNK_WORDS_SHIFT 16 /* 64 Ki words, 256 KiB */
+#define PP_CHUNK_WORDS	     (1U << PP_CHUNK_WORDS_SHIFT)
+#define PP_CHUNKS_MAX	     512 /* 128 MiB: above any budget an operator would set */
+
+/*
+ * A table covers one file's code in buckets of 256 bytes.
+ *   index word of a bucket: first row (word offset within the table's rows) : 24 | rows - 1 : 8
+ *   row: offset in the bucket : 16 | rule number : 16
+ * A bucket's first row has offset 0 (a copy of the rule in force there), so a bucket is
+ * self-contained; its rows never straddle PP_ROWS_ALIGN words, and a table's rows start on such a
+ * boundary, so one bounds check covers a search. Addresses are the file's own (ELF virtual ones).
+ */
+#define PP_BUCKET_SHIFT	      8
+#define PP_ROWS_ALIGN	      1024
+#define PP_BUCKET_ROWS_MAX    256
+#define PP_ROW(offset, rule)  ((__u32)(offset) << 16 | (rule))
+#define PP_INDEX(first, rows) ((__u32)(first) << 8 | ((rows)-1))
+#define PP_TABLE_ROWS_MAX     (1U << 24)
+
+#define PP_TABLES_MAX 4096
+struct pp_table {
+	__u64 start;	  /* ELF address of bucket 0, a multiple of 256 */
+	__u32 nr_buckets; /* 0: not loaded */
+	__u32 index;	  /* word number of the index */
+	__u32 rows;	  /* word number of the first row */
+	__u32 pad;
+};
+
+/*
+ * A rule in 32 bits: kind : 4 (top) | a : 16 | k : 12.
+ * RA is at CFA-8 in every kind but SIGNAL and END; rbp was saved at CFA-8k, k = 0: it is unchanged.
+ */
+enum pp_rule_kind {
+	PP_RULE_NONE,	   /* no unwind information: a gap between functions */
+	PP_RULE_RSP,	   /* CFA = rsp + 8a */
+	PP_RULE_RBP,	   /* CFA = rbp + 8a */
+	PP_RULE_END,	   /* RA is undefined: the thread's root */
+	PP_RULE_PLT,	   /* CFA = rsp + 8 + ((pc & 15) >= a ? 8 : 0) */
+	PP_RULE_SIGNAL,	   /* a signal frame: the registers are in the ucontext at rsp + 8a */
+	PP_RULE_DEREF_RBP, /* CFA = *(rbp + 8a), a signed; k = 1: rbp saved at *(rbp) (realigned
+			      frames) */
+	PP_RULE_DEREF_RSP, /* CFA = *(rsp + 8a) + 8k; rbp unchanged (OpenSSL's assembly) */
+	PP_RULE_UNSUPPORTED,
+	PP_RULE_FP,	   /* made in BPF only: CFA = rbp + 16, the frame-pointer convention */
+	PP_RULE_FP_UNSURE, /* the same at a leaf that may not have set up its frame */
+	PP_RULE_STUB,	   /* made in BPF only: as RSP, in a CPython trampoline */
+	PP_RULE_MAX,
+};
+#define PP_RULE(kind, a, k) ((__u32)(kind) << 28 | ((__u32)(a)&0xffff) << 12 | ((__u32)(k)&0xfff))
+#define PP_RULE_KIND(rule)  ((rule) >> 28)
+#define PP_RULE_A(rule)	    (((rule) >> 12) & 0xffff)
+#define PP_RULE_K(rule)	    ((rule)&0xfff)
+#define PP_RULES_MAX	    16384 /* a whole process needs about 450, a whole machine a few thousand */
+
+/*
+ * An executable mapping. A process's are a sorted block in the store, preceded by nothing; blocks
+ * never straddle a chunk.
+ */
+#define PP_MAPPING_WORDS 8
+#define PP_MAPPINGS_MAX	 4096 /* per process; one with more is cut, and counted */
+enum pp_mapping_kind {
+	PP_MAPPING_TABLE,   /* a file whose table is `table` */
+	PP_MAPPING_PENDING, /* a file whose table is not loaded (yet) */
+	PP_MAPPING_FP,	    /* a file without unwind information: frame pointers */
+	PP_MAPPING_ANON, /* anonymous: a trampoline arena or a JIT; BPF looks at the code itself */
+};
+struct pp_mapping {
+	__u64 start, end; /* [start, end) in the process */
+	__u64 bias;	  /* address in the process - ELF address */
+	__u32 table;	  /* with PP_MAPPING_TABLE */
+	__u32 kind;	  /* enum pp_mapping_kind */
+};
+
+/* A process's address space as BPF knows it (map `spaces`, key: tgid). */
+struct pp_space {
+	__u64 start_ns; /* the identity it was made for: a mismatch means "not described yet" */
+	__u32 exec_id;
+	__u32 gen;	   /* address-space generation: what the pc cache is keyed with; never 0 */
+	__u32 block;	   /* word number of the mapping block */
+	__u32 nr_mappings; /* 0: nothing known */
+};
+
+/* What one sampling set is for (map `sets`). */
+enum pp_filter {
+	PP_FILTER_OFF,	/* the set is not in use */
+	PP_FILTER_ALL,	/* every process */
+	PP_FILTER_PIDS, /* processes in map `filter` with this set's bit */
+};
+struct pp_set_conf {
+	__u32 filter; /* enum pp_filter */
+	__u32 pad;
+};
+/* Map `filter`, key: tgid. Bits of `tree` are inherited by children at fork. */
+struct pp_filter_entry {
+	__u32 sets; /* bit n: sample for set n */
+	__u32 tree; /* bit n: and its descendants */
+};
+
+#ifndef __bpf__
+_Static_assert(sizeof(struct pp_sample) == 56, "pp_sample");
+_Static_assert(sizeof(struct pp_table) == 24, "pp_table");
+_Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * 4, "pp_mapping");
+_Static_assert(sizeof(struct pp_space) == 24, "pp_space");
+_Static_assert(PP_RULE_MAX <= 16, "a rule's kind has four bits");
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A helper process of the daemon: what may hang (reading another process's files) or crash (parsing
+ * them) happens there. The daemon re-executes itself as `pyprofd --child ROLE`, with one end of a
+ * SOCK_SEQPACKET pair as descriptor PP_CHILD_SOCKET; a request is one message, its reply one
+ * message, each with up to PP_PASS_FDS_MAX descriptors. The child answers in order, one at a time.
+ *
+ * A request that misses the deadline costs the child its life: it is killed, and one that a stuck
+ * system call keeps from dying is abandoned (at most abandoned_max of them; then calls fail with
+ * -EAGAIN). Requests queued behind it go to its successor.
+ */
+#pragma once
+
+#include "macro.h"
+#include <systemd/sd-event.h>
+
+#define PP_CHILD_SOCKET	     3
+#define PP_CHILD_MESSAGE_MAX (128 * KIB) /* a request or reply; more travels in a memfd */
+
+struct pp_child;
+
+struct pp_child_config {
+	const char *role;	  /* "reader", "worker": argv, process name, log lines */
+	unsigned int deadline_ms; /* per request, from when the child is handed it */
+	unsigned int queue_max;	  /* requests waiting; one more is refused with -ENOBUFS */
+	unsigned int abandoned_max;
+};
+
+/*
+ * Called exactly once for each accepted request. error: 0, -ETIMEDOUT (deadline), -EPIPE (the child
+ * died on it), -ECANCELED (pp_child_free). The callee takes a descriptor by setting its slot to -1;
+ * those left are closed.
+ */
+typedef void (*pp_child_reply_fn)(void *userdata, int error, const void *data, size_t len, int *fds,
+				  size_t nr_fds);
+
+int pp_child_new(struct pp_child **ret, sd_event *event, const struct pp_child_config *config);
+struct pp_child *pp_child_free(struct pp_child *c);
+PP_DEFINE_CLEANUP(struct pp_child *, pp_child_free)
+
+/* Queues a request; data and fds are copied (fds duplicated). Returns 0 or a negative errno, in
+ * which case reply is never called. */
+int pp_child_call(struct pp_child *c, const void *data, size_t len, const int *fds, size_t nr_fds,
+		  pp_child_reply_fn reply, void *userdata);
+
+/* Requests waiting or in flight. */
+size_t pp_child_pending(const struct pp_child *c);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Nothing is lost silently: whatever the daemon drops, cuts, refuses or cannot read is counted
+ * here, and `pyprofctl status` shows every counter with its text. A counter is added by one line in
+ * the list, next to its kin. Counters are process-wide (one daemon, one thread) and only ever rise.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define PP_COUNTERS(X)                                                                      \
+	/* name, what a rise means */                                                       \
+	X(sideband_lost, "life-cycle records lost by the kernel; processes are read again") \
+	X(sample_malformed, "sample records refused")                                       \
+	X(processes_refused, "processes over the table's limit")                            \
+	X(mappings_cut, "executable mappings over a process's limit")
+
+enum pp_counter {
+#define X(name, text) PP_C_##name,
+	PP_COUNTERS(X)
+#undef X
+		PP_C_MAX,
+};
+
+extern uint64_t pp_counters[PP_C_MAX];
+
+static inline void pp_count(enum pp_counter c)
+{
+	pp_counters[c]++;
+}
+
+static inline void pp_count_add(enum pp_counter c, uint64_t n)
+{
+	pp_counters[c] += n;
+}
+
+/* Name and text of counter c. */
+const char *pp_counter_name(enum pp_counter c);
+const char *pp_counter_text(enum pp_counter c);

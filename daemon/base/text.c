@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "text.h"
+
+#include <string.h>
+
+size_t pp_utf8_sequence(const char *text, size_t len)
+{
+	const uint8_t *p = (const uint8_t *)text;
+	uint32_t code, least;
+	size_t n;
+
+	if (!len)
+		return 0;
+	if (p[0] < 0x80)
+		return 1;
+	if ((p[0] & 0xe0) == 0xc0)
+		n = 2, code = p[0] & 0x1f, least = 0x80;
+	else if ((p[0] & 0xf0) == 0xe0)
+		n = 3, code = p[0] & 0x0f, least = 0x800;
+	else if ((p[0] & 0xf8) == 0xf0)
+		n = 4, code = p[0] & 0x07, least = 0x10000;
+	else
+		return 0;
+	if (n > len)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (p[i] & 0x3f);
+	}
+	if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+		return 0;
+	return n;
+}
+
+static bool is_control(const char *p, size_t n)
+{
+	uint8_t c = (uint8_t)p[0];
+
+	if (n == 1)
+		return c < 0x20 || c == 0x7f;
+	return n == 2 && c == 0xc2 && (uint8_t)p[1] < 0xa0; /* C1: U+0080..U+009F */
+}
+
+int pp_text_escape(struct pp_buf *out, const char *text, size_t len, const char *also)
+{
+	for (size_t i = 0; i < len;) {
+		size_t n = pp_utf8_sequence(text + i, len - i);
+		bool plain = n && !is_control(text + i, n) && text[i] != '\\' &&
+			     !(also && n == 1 && strchr(also, text[i]));
+		int r = 0;
+
+		if (plain) {
+			r = pp_buf_add(out, text + i, n);
+		} else {
+			n = n ?: 1;
+			for (size_t k = 0; k < n && r >= 0; k++)
+				r = pp_buf_printf(out, "\\x%02x", (uint8_t)text[i + k]);
+		}
+		if (r < 0)
+			return r;
+		i += n;
+	}
+	return 0;
+}

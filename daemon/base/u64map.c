@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "u64map.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#define SMALLEST_TABLE 16
+
+static uint64_t seed(void)
+{
+	static uint64_t value;
+
+	if (!value) {
+		if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != sizeof(value))
+			value = (uintptr_t)&value ^ (uint64_t)getpid() * 0x9e3779b97f4a7c15ULL;
+		value |= 1;
+	}
+	return value;
+}
+
+uint64_t pp_mix(uint64_t x)
+{
+	x ^= seed();
+	x ^= x >> 32;
+	x *= 0xd6e8feb86659fd93ULL;
+	x ^= x >> 32;
+	x *= 0xd6e8feb86659fd93ULL;
+	x ^= x >> 32;
+	return x;
+}
+
+uint64_t pp_hash(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t h = len * 0x9e3779b97f4a7c15ULL, word;
+
+	for (; len >= 8; len -= 8, p += 8) {
+		memcpy(&word, p, 8);
+		h = pp_mix(h ^ word);
+	}
+	if (len) {
+		word = 0;
+		memcpy(&word, p, len);
+		h = pp_mix(h ^ word);
+	}
+	return pp_mix(h);
+}
+
+static size_t home(const struct pp_u64map *m, uint64_t key)
+{
+	return pp_mix(key) & (m->cap - 1);
+}
+
+/* The slot that holds key, or the empty one where it would go. The table is never full. */
+static size_t find(const struct pp_u64map *m, uint64_t key)
+{
+	size_t i = home(m, key);
+
+	while (m->used[i] && m->slots[i].key != key)
+		i = (i + 1) & (m->cap - 1);
+	return i;
+}
+
+static int grow(struct pp_u64map *m)
+{
+	struct pp_u64map bigger = { .cap = m->cap ? m->cap * 2 : SMALLEST_TABLE, .max = m->max };
+
+	bigger.slots = malloc(bigger.cap * sizeof(*bigger.slots));
+	bigger.used = calloc(bigger.cap, 1);
+	if (!bigger.slots || !bigger.used) {
+		pp_u64map_done(&bigger);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < m->cap; i++) {
+		if (!m->used[i])
+			continue;
+		size_t at = find(&bigger, m->slots[i].key);
+
+		bigger.slots[at] = m->slots[i];
+		bigger.used[at] = 1;
+	}
+	bigger.len = m->len;
+	pp_u64map_done(m);
+	*m = bigger;
+	return 0;
+}
+
+bool pp_u64map_get(const struct pp_u64map *m, uint64_t key, uint64_t *ret_value)
+{
+	size_t i;
+
+	if (!m->len)
+		return false;
+	i = find(m, key);
+	if (!m->used[i])
+		return false;
+	*ret_value = m->slots[i].value;
+	return true;
+}
+
+int pp_u64map_put(struct pp_u64map *m, uint64_t key, uint64_t value)
+{
+	size_t i;
+
+	if (m->cap) {
+		i = find(m, key);
+		if (m->used[i]) {
+			m->slots[i].value = value;
+			return 0;
+		}
+	}
+	if (m->max && m->len >= m->max)
+		return -ENOSPC;
+	if (m->len * 4 >= m->cap * 3) {
+		int r = grow(m);
+
+		if (r < 0)
+			return r;
+	}
+	i = find(m, key);
+	m->slots[i] = (struct pp_u64map_slot){ key, value };
+	m->used[i] = 1;
+	m->len++;
+	return 0;
+}
+
+bool pp_u64map_del(struct pp_u64map *m, uint64_t key)
+{
+	size_t hole, i;
+
+	if (!m->len)
+		return false;
+	hole = find(m, key);
+	if (!m->used[hole])
+		return false;
+	/* Close the gap: pull back each follower whose home does not lie behind the hole. */
+	for (i = (hole + 1) & (m->cap - 1); m->used[i]; i = (i + 1) & (m->cap - 1)) {
+		size_t want = home(m, m->slots[i].key);
+
+		if (((i - want) & (m->cap - 1)) < ((i - hole) & (m->cap - 1)))
+			continue;
+		m->slots[hole] = m->slots[i];
+		hole = i;
+	}
+	m->used[hole] = 0;
+	m->len--;
+	return true;
+}
+
+bool pp_u64map_next(const struct pp_u64map *m, size_t *i, uint64_t *ret_key, uint64_t *ret_value)
+{
+	for (; *i < m->cap; (*i)++) {
+		if (!m->used[*i])
+			continue;
+		*ret_key = m->slots[*i].key;
+		*ret_value = m->slots[*i].value;
+		(*i)++;
+		return true;
+	}
+	return false;
+}
+
+void pp_u64map_clear(struct pp_u64map *m)
+{
+	if (m->cap)
+		memset(m->used, 0, m->cap);
+	m->len = 0;
+}
+
+void pp_u64map_done(struct pp_u64map *m)
+{
+	free(m->slots);
+	free(m->used);
+	*m = (struct pp_u64map){ .max = m->max };
+}
