@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the API needs from the daemon, as callbacks that the manager fills in: so the API is built
+ * and tested without BPF. Called from the event loop only; none may block. Every callback is
+ * required. Pointers that they hand out are good until the next turn of the loop unless said
+ * otherwise.
+ */
+#pragma once
+
+#include "base/macro.h"
+#include <sys/types.h>
+
+struct pp_process; /* proc/process.h */
+struct pp_profile; /* profile/profile.h */
+struct pp_frames;  /* profile/frames.h */
+struct pp_stacks;  /* profile/stacks.h */
+
+/* A named figure, for the lists in GetStatus. */
+struct pp_api_counter {
+	const char *name;
+	uint64_t value;
+	const char *text; /* "" if the name says it */
+};
+
+/* Sampling of one CPU since the start: expected = runs + skipped, runs = seen + every loss. */
+struct pp_api_cpu {
+	unsigned int cpu;
+	uint64_t expected, runs, sent, skipped;
+};
+
+/* GetStatus's figures that only the manager has. Arrays and strings are the backend's own. The api
+ * adds every counter of base/counters.h itself. */
+struct pp_api_status {
+	uint64_t uptime_ns;
+	const char *event; /* "cpu-clock", "cycles" */
+	unsigned int frequency, cpus;
+	uint64_t samples, complete, lost;
+	unsigned int sessions;
+	uint64_t bpf_bytes;
+	uint64_t bpf_usec; /* CPU time of the BPF programs, 0 where not measured */
+	uint64_t longest_turn_usec;
+	const char *kernel;	     /* release */
+	const char *const *features; /* names, nr_features of them */
+	size_t nr_features;
+	const struct pp_api_counter *truncated; /* stacks that did not reach the root, by reason */
+	size_t nr_truncated;
+	const struct pp_api_cpu *per_cpu;
+	size_t nr_per_cpu;
+	const struct pp_api_counter *counters; /* further than base/counters.h */
+	size_t nr_counters;
+};
+
+/* What is known of a process as a Python. Strings are the backend's, NULL where there is nothing
+ * to say. */
+struct pp_api_python {
+	bool is_python;
+	char version[32];	 /* "3.13.1", "" if unknown */
+	const char *trampolines; /* "off", "on", "late", "unknown" */
+	const char *map_path;
+	uint64_t map_entries;
+	uint64_t frames, named; /* of its sampled Python frames; frames = 0: no coverage figure */
+	const char *problem;	/* what keeps its functions from being named */
+	const char *remedy;	/* the one-line remedy */
+};
+
+/* A session to start. The caller's right to it has been checked. */
+struct pp_api_session_request {
+	unsigned int frequency; /* Hz */
+	pid_t pid;		/* 0: every process */
+	bool tree;		/* with pid: its descendants too, later ones as well */
+	uid_t uid;		/* (uid_t)-1, or nothing but processes of this uid is wanted: a
+				   hint for filtering early; the api filters again when reading */
+};
+
+struct pp_api_backend {
+	void *userdata;
+	const char *version; /* the daemon's */
+
+	void (*status)(void *userdata, struct pp_api_status *ret);
+
+	/* Every process known, living or mentioned by a window. Stops when fn returns false. */
+	void (*each_process)(void *userdata, bool (*fn)(const struct pp_process *p, void *arg),
+			     void *arg);
+	/* NULL if the id is not known (any more). */
+	const struct pp_process *(*process)(void *userdata, uint32_t id);
+	/* *ret is zeroed before the call. */
+	void (*python)(void *userdata, const struct pp_process *p, struct pp_api_python *ret);
+
+	/* The always-on profile, and the tables that every profile's stacks are interned in. */
+	struct pp_profile *(*profile)(void *userdata);
+	struct pp_frames *(*frames)(void *userdata);
+	struct pp_stacks *(*stacks)(void *userdata);
+	/* Samples lost since the start by the always-on set (session = 0) or since a session's. */
+	uint64_t (*lost)(void *userdata, uint32_t session);
+
+	/*
+	 * Starts a session and returns its id in *ret (never 0, never reused). -EINVAL: a rate that
+	 * is not possible, -EBUSY: every sampling set is taken by other rates, -ESRCH.
+	 */
+	int (*session_start)(void *userdata, const struct pp_api_session_request *request,
+			     uint32_t *ret);
+	/* Its accumulated profile, NULL if there is no such session. */
+	struct pp_profile *(*session_profile)(void *userdata, uint32_t session);
+	/* Takes no more samples; what it has stays readable. */
+	void (*session_stop)(void *userdata, uint32_t session);
+	/* Forgets it. Stops it where that has not been done. */
+	void (*session_free)(void *userdata, uint32_t session);
+
+	/* Brings samples still in the ring into the profiles, as far as that takes no waiting:
+	 * called before a profile is read. */
+	void (*drain)(void *userdata);
+	/* Names still being looked up, and samples waiting for life-cycle records. An answer with a
+	 * profile waits, two seconds at most, for 0. */
+	uint64_t (*pending)(void *userdata);
+
+	/* The always-on rate. -EINVAL: not possible. */
+	int (*set_frequency)(void *userdata, unsigned int hz);
+};
