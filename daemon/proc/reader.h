@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The reader: a child process that looks at other processes' files, so that a file system which
+ * never answers stops it and not the daemon. This is its entry point and the daemon's side.
+ *
+ * Each call names a target by pid and start time; the answer is -ESRCH when the pid is gone or
+ * belongs to another process by now. A target whose file did not answer in time is *stuck* and is
+ * not asked again (-EBUSY), until pp_reader_forget.
+ *
+ * Callbacks come from the event loop, exactly once for each call that returned 0. Pointers in a
+ * result live until the callback returns; a descriptor is taken by setting *fd to -1.
+ */
+#pragma once
+
+#include "base/filekey.h"
+#include "base/macro.h"
+#include "proc/process.h"
+
+#include <systemd/sd-event.h>
+
+#define PP_READ_MAX	   (120 * KIB) /* bytes of one pp_reader_read */
+#define PP_BUILD_ID_MAX	   20
+#define PP_READER_PATH_MAX 4096
+
+struct pp_target {
+	pid_t pid;
+	uint64_t start_ticks; /* or PP_TICKS_UNKNOWN: whoever has the pid now */
+};
+
+static inline struct pp_target pp_process_target(const struct pp_process *p)
+{
+	return (struct pp_target){ p->pid, p->start_ticks };
+}
+
+/* Start time in clock ticks, as /proc/PID/stat has it, of a start in ns of CLOCK_BOOTTIME. */
+uint64_t pp_start_ticks(uint64_t start_ns);
+
+/* The child's main (role "reader"); returns the exit code. */
+int pp_reader_main(int sock);
+
+struct pp_reader;
+int pp_reader_new(struct pp_reader **ret, sd_event *event);
+struct pp_reader *pp_reader_free(struct pp_reader *r);
+PP_DEFINE_CLEANUP(struct pp_reader *, pp_reader_free)
+
+bool pp_reader_is_stuck(const struct pp_reader *r, struct pp_target target);
+/* The process is gone: its pid may be asked about again. */
+void pp_reader_forget(struct pp_reader *r, pid_t pid);
+size_t pp_reader_pending(const struct pp_reader *r);
+
+/* ---- What /proc says about a process -------------------------------------------------------- */
+
+struct pp_scan {
+	uint64_t start_ticks;
+	pid_t ppid, nspid;
+	uid_t ruid, euid, suid, fsuid;
+	bool dumpable;
+	bool kernel_thread;
+	char comm[16];
+	const char *cmdline; /* NULs are spaces; "" where there is none */
+	const char *exe;    /* as readlink says it, " (deleted)" included; "" where there is none */
+	const char *cgroup; /* text of /proc/PID/cgroup */
+	const char *maps;   /* the executable lines of /proc/PID/maps; see proc/maps.h */
+	size_t maps_len;
+	uint32_t maps_cut; /* executable mappings beyond PP_MAPPINGS_MAX */
+};
+typedef void (*pp_reader_scan_fn)(void *userdata, int error, const struct pp_scan *scan);
+int pp_reader_scan(struct pp_reader *r, struct pp_target target, pp_reader_scan_fn fn,
+		   void *userdata);
+
+/* ---- Which file is mapped there -------------------------------------------------------------- */
+
+struct pp_identity {
+	struct pp_file_key key;
+	int64_t mtime_ns;
+};
+/* -ENOENT: neither the mapping nor the path leads to the mapped file any more. -EINVAL: not a
+ * regular file. *fd is open for reading where want_fd was set. */
+typedef void (*pp_reader_identify_fn)(void *userdata, int error, const struct pp_identity *id,
+				      int *fd);
+int pp_reader_identify(struct pp_reader *r, struct pp_target target, const struct pp_map *map,
+		       bool want_fd, pp_reader_identify_fn fn, void *userdata);
+
+/* ---- Perf maps ------------------------------------------------------------------------------- */
+
+enum pp_perfmap_answer {
+	PP_PERFMAP_HELD, /* the process holds it open */
+	PP_PERFMAP_PATH, /* found by its path in the process's root */
+	/* Refused: */
+	PP_PERFMAP_MISSING,
+	PP_PERFMAP_NOT_REGULAR,
+	PP_PERFMAP_FOREIGN, /* another user's */
+	PP_PERFMAP_LINKS,   /* has other hard links */
+	PP_PERFMAP_SYMLINK,
+	PP_PERFMAP_UNREADABLE,
+	PP_PERFMAP_ANSWERS,
+};
+/* One line for people, NULL for the first two. */
+const char *pp_perfmap_answer_text(enum pp_perfmap_answer a);
+
+struct pp_perfmap_found {
+	enum pp_perfmap_answer answer;
+	uint64_t start_ticks; /* whose it is: for a target whose start was not known */
+	pid_t nspid;
+	uid_t euid;
+	struct pp_file_key key;
+	const char *path; /* in the target's root; of a held one as the link says it */
+};
+typedef void (*pp_reader_perfmap_fn)(void *userdata, int error,
+				     const struct pp_perfmap_found *found, int *fd);
+int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, pp_reader_perfmap_fn fn,
+		      void *userdata);
+
+/* One chunk of fd at offset, at most PP_READ_MAX bytes. size: the file's now. */
+typedef void (*pp_reader_read_fn)(void *userdata, int error, uint64_t size, const void *data,
+				  size_t len);
+int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_t offset,
+		   size_t len, pp_reader_read_fn fn, void *userdata);
+
+/* ---- Debug files ----------------------------------------------------------------------------- */
+
+struct pp_debugfile {
+	uint8_t build_id[PP_BUILD_ID_MAX];
+	size_t build_id_len;   /* 0: none */
+	const char *debuglink; /* file name from .gnu_debuglink, or NULL */
+	const char *directory; /* of the object, in the target's root; with debuglink */
+};
+/* -ENOENT: none. The file's build-id or checksum is not looked at: the worker does. */
+typedef void (*pp_reader_debugfile_fn)(void *userdata, int error, int *fd);
+int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,
+			const struct pp_debugfile *what, pp_reader_debugfile_fn fn, void *userdata);
