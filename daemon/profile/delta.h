@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A stream of deltas of a profile (Watch): what was counted since the last take, in numbers of the
+ * stream's own, which are never reused. Frames and nodes are told once, before they are referred
+ * to; a frame that was told without its name is told again, under its number, when it has one.
+ */
+#pragma once
+
+#include "selection.h"
+
+/* New keys between two takes; more are left out and counted as lost. */
+#define PP_DELTA_ENTRIES_MAX (1U << 16)
+
+struct pp_delta_frame {
+	uint32_t id;	/* the stream's number, from 1 */
+	uint32_t frame; /* the store's, for pp_frame_text(); already final */
+};
+
+struct pp_delta_node {
+	uint32_t id, parent, frame; /* the stream's numbers; node 0: no parent */
+};
+
+struct pp_delta_count {
+	uint64_t process;
+	uint64_t samples, cpu_ns;
+	uint32_t node; /* the stream's; 0: an empty stack */
+	uint8_t end;   /* enum pp_end */
+};
+
+struct pp_delta_process {
+	uint64_t id;
+	bool first; /* not in an earlier take */
+};
+
+struct pp_delta_take {
+	uint64_t start_wall_ns, end_wall_ns;
+	const struct pp_delta_frame *frames;
+	const struct pp_delta_node *nodes; /* parents before children */
+	const struct pp_delta_count *counts;
+	const struct pp_delta_process *processes; /* those in counts, each once */
+	size_t nr_frames, nr_nodes, nr_counts, nr_processes;
+	uint64_t lost, hidden; /* hidden: processes */
+};
+
+/* Starts at now_ns. The profile must outlive it, or be told: when the profile is freed first, the
+ * delta ends and takes give nothing more. */
+int pp_delta_new(struct pp_delta **ret, struct pp_profile *profile, uint64_t now_ns);
+struct pp_delta *pp_delta_free(struct pp_delta *d);
+PP_DEFINE_CLEANUP(struct pp_delta *, pp_delta_free)
+
+/* Takes what was counted since the last take. query's since_ns is not used; its kernel view must be
+ * the same in every call. The arrays are valid until the next call on d. Returns 0 or -ENOMEM (then
+ * the counts stay for the next take). */
+int pp_delta_take(struct pp_delta *d, uint64_t now_ns, const struct pp_query *query,
+		  struct pp_delta_take *ret);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Byte strings, each kept once and known by a number. Any byte may be in them, NUL included; they
+ * are counted, and NUL-terminated besides. Id 0 is the empty string. An id stays valid, and keeps
+ * its meaning, until a sweep finds it unmarked.
+ */
+#pragma once
+
+#include "base/macro.h"
+
+#define PP_STRING_MAX (4 * KIB) /* longer ones (generated C++ names) are cut: nobody reads more */
+
+struct pp_strings;
+
+/* bytes_max bounds text and bookkeeping together. */
+int pp_strings_new(struct pp_strings **ret, size_t bytes_max);
+struct pp_strings *pp_strings_free(struct pp_strings *s);
+PP_DEFINE_CLEANUP(struct pp_strings *, pp_strings_free)
+
+/* Returns 0, -ENOSPC (limit; counted) or -ENOMEM. */
+int pp_strings_get(struct pp_strings *s, const char *text, size_t len, uint32_t *ret);
+
+/* The text, valid until the next pp_strings_get or sweep. ret_len may be NULL. An id that is not in
+ * use gives "". */
+const char *pp_strings_text(const struct pp_strings *s, uint32_t id, size_t *ret_len);
+
+size_t pp_strings_count(const struct pp_strings *s);
+size_t pp_strings_bytes(const struct pp_strings *s);
+
+/* Collection (see store.h): what was not marked since the last sweep goes. */
+void pp_strings_mark(struct pp_strings *s, uint32_t id);
+int pp_strings_sweep(struct pp_strings *s);
