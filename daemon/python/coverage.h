@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How much of a process's Python has names, from its stacks alone. Each Python frame runs in a C
+ * frame of the eval loop; with trampolines on, the eval loop's caller is the frame's stub, in an
+ * arena, whose name is the function's. An eval frame whose caller is no stub is *bare*: Python that
+ * cannot be named (and, without trampolines, one eval frame may run many Python frames).
+ */
+#pragma once
+
+#include "base/macro.h"
+
+/* What a resolved frame is to this count; a property of the frame, so worth keeping with it. */
+enum pp_pyframe {
+	PP_PYFRAME_OTHER,
+	PP_PYFRAME_EVAL,    /* the eval loop */
+	PP_PYFRAME_NAMED,   /* a trampoline stub with its name */
+	PP_PYFRAME_UNNAMED, /* a trampoline stub whose name is missing */
+};
+
+/* The class of a native function by its name (without offset). */
+enum pp_pyframe pp_pyframe_native(const char *name, size_t len);
+
+/* Python frames of one stack, or of all stacks of a process. */
+struct pp_coverage {
+	uint64_t named, unnamed; /* stubs */
+	uint64_t bare;		 /* eval frames without one */
+	uint64_t late;		 /* of the bare ones: those that called into trampolined code */
+};
+
+/* Adds one stack, leaf first, `weight` times. */
+void pp_coverage_add(struct pp_coverage *c, const uint8_t *classes, size_t n, uint64_t weight);
+/* As pp_coverage_add, over caller-held frames: class_of gives the class of the i-th (leaf 0). */
+void pp_coverage_add_with(struct pp_coverage *c, enum pp_pyframe (*class_of)(const void *, size_t),
+			  const void *frames, size_t n, uint64_t weight);
+
+static inline uint64_t pp_coverage_frames(const struct pp_coverage *c)
+{
+	return c->named + c->unnamed + c->bare;
+}
+
+enum pp_trampolines {
+	PP_TRAMPOLINES_UNKNOWN, /* no Python frame seen */
+	PP_TRAMPOLINES_OFF,
+	PP_TRAMPOLINES_ON,
+	PP_TRAMPOLINES_LATE, /* on, but functions run that were called before */
+};
+enum pp_trampolines pp_coverage_trampolines(const struct pp_coverage *c);
+const char *pp_trampolines_text(enum pp_trampolines t); /* "unknown", "off", "on", "late" */

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Names as perf maps have them. CPython writes `py::QUALNAME:FILE`; whatever does not begin with
+ * `py::` is another JIT's and is kept whole. Any byte may be in a name but newline (see perfmap.h)
+ * and NUL is not special: a name is pointer and length.
+ */
+#pragma once
+
+#include "base/buf.h"
+
+enum pp_name_kind {
+	PP_NAME_PYTHON, /* py::QUALNAME:FILE */
+	PP_NAME_JIT,	/* anything else */
+};
+
+struct pp_name {
+	enum pp_name_kind kind;
+	bool has_file;	  /* a ':' followed the qualname; the file itself may be empty */
+	const char *name; /* PYTHON: the qualname; JIT: the whole name */
+	size_t len;
+	const char *file; /* NULL unless has_file */
+	size_t file_len;
+};
+
+/* Splits text at the first ':' behind `py::` (a file name may contain more). Borrows text. */
+void pp_name_split(const char *text, size_t len, struct pp_name *ret);
+
+/* Appends the name as the map had it, byte for byte. Returns 0 or the buffer's error. */
+int pp_name_write(struct pp_buf *out, const struct pp_name *name);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One process's perf map over its life: when to look for the file, when to read on, what a sampled
+ * address is called and how sure that is. No I/O of its own: the caller asks what is wanted, does
+ * it through the reader child and reports the outcome. All times are CLOCK_MONOTONIC ns.
+ *
+ * CPython writes an entry before its code can run. So an address sampled at time t that has no
+ * entry is *pending* until a read that started after t has reached the end of the file; only
+ * then is its name known to be absent.
+ */
+#pragma once
+
+#include "python/perfmap.h"
+
+/* Reads of one map are this far apart: at first, and when several in a row brought nothing. */
+#define PP_PYMAP_INTERVAL_MIN_NS (20 * NSEC_PER_MSEC)
+#define PP_PYMAP_INTERVAL_MAX_NS (250 * NSEC_PER_MSEC)
+/* A file that was refused, or went silent while names are missing, is looked for again. */
+#define PP_PYMAP_RETRY_MIN_NS (1 * NSEC_PER_SEC)
+#define PP_PYMAP_RETRY_MAX_NS (30 * NSEC_PER_SEC)
+/* One read asks for at most this much. */
+#define PP_PYMAP_READ_MAX (1 * MIB)
+
+enum pp_pymap_state {
+	PP_PYMAP_IDLE,	  /* nothing has asked for names yet */
+	PP_PYMAP_WANTED,  /* to be looked for */
+	PP_PYMAP_OPEN,	  /* the caller holds its descriptor */
+	PP_PYMAP_REFUSED, /* no file that may be trusted; see the reason */
+	PP_PYMAP_GONE,	  /* the process is gone: what was read is all there will be */
+};
+
+enum pp_pymap_reason {
+	PP_PYMAP_OK,
+	PP_PYMAP_MISSING,     /* no such file */
+	PP_PYMAP_NOT_REGULAR, /* FIFO, device, directory, socket, symbolic link */
+	PP_PYMAP_OWNER,	      /* owned by someone else than the process's user */
+	PP_PYMAP_LINKS,	      /* has other names (hard links) */
+	PP_PYMAP_DENIED,      /* may not be opened or read */
+	PP_PYMAP_STUCK,	      /* reading did not come back in time */
+	PP_PYMAP_ERROR,	      /* any other error */
+	PP_PYMAP_REASON_MAX,
+};
+
+enum pp_pymap_answer {
+	PP_PYMAP_NAMED,
+	PP_PYMAP_PENDING, /* ask again after the next report */
+	PP_PYMAP_ABSENT,  /* there is no name for it */
+};
+
+struct pp_pymap;
+
+int pp_pymap_new(struct pp_pymap **ret, struct pp_perfmaps *all);
+struct pp_pymap *pp_pymap_free(struct pp_pymap *p);
+PP_DEFINE_CLEANUP(struct pp_pymap *, pp_pymap_free)
+
+/* -- life of the process -- */
+
+/* The process has an arena: its map is wanted, so that one that exits at once still leaves its
+ * names. Asking for a name (pp_pymap_lookup) wants it too. */
+void pp_pymap_want(struct pp_pymap *p);
+/*
+ * child is new and was forked off p at time fork_ns. It will see p's entries as of then: at once if
+ * p's were read that far, else as soon as they are (the caller goes on reading p, even if p is
+ * gone, as long as p wants it). Returns 0 or -ENOMEM.
+ */
+int pp_pymap_fork(struct pp_pymap *p, struct pp_pymap *child, uint64_t fork_ns);
+/* The process executed another program: all names are dropped, inherited ones too, and what the
+ * file holds by now is another program's and is skipped. */
+void pp_pymap_exec(struct pp_pymap *p, uint64_t exec_ns);
+/* The process exited. Reads on until the end of the file has been reached once more. */
+void pp_pymap_exit(struct pp_pymap *p, uint64_t exit_ns);
+
+/* -- what is wanted now: at most one request is in flight -- */
+
+enum pp_pymap_action {
+	PP_PYMAP_NOTHING,
+	PP_PYMAP_DO_OPEN, /* find and open the file; report with _opened or _refused */
+	PP_PYMAP_DO_READ, /* fstat + pread; report with _data or _failed */
+};
+struct pp_pymap_request {
+	enum pp_pymap_action action;
+	uint64_t offset; /* DO_READ */
+	uint32_t len;	 /* DO_READ; 0: only the size is of interest */
+	uint64_t due_ns; /* NOTHING: when to ask again; UINT64_MAX: after the next event */
+};
+/* What to do now. If the action is not NOTHING it is in flight from here on. */
+void pp_pymap_next(struct pp_pymap *p, uint64_t now, struct pp_pymap_request *ret);
+
+/* The file was opened. dev/ino tell whether it is the one held before: another is read from its
+ * beginning, over the names there are. */
+void pp_pymap_opened(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t now);
+void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now);
+/* Bytes from the offset asked for; size: the file's size when read. len < what was asked for and
+ * offset + len < size means the file shrank meanwhile and is read again. */
+void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now);
+/* The read failed; the file is looked for again, later. */
+void pp_pymap_failed(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now);
+
+/* -- names -- */
+
+/* What address was called when sampled at time_ns. PENDING makes a read wanted. */
+enum pp_pymap_answer pp_pymap_lookup(struct pp_pymap *p, uint64_t address, uint64_t time_ns,
+				     struct pp_perfmap_entry *ret);
+/* As pp_perfmap_replaced, and rising too when names were dropped or inherited. */
+uint64_t pp_pymap_generation(const struct pp_pymap *p);
+/* PENDING answers may have changed since this number was last read. */
+uint64_t pp_pymap_progress(const struct pp_pymap *p);
+
+/* -- for people -- */
+
+enum pp_pymap_state pp_pymap_state(const struct pp_pymap *p);
+enum pp_pymap_reason pp_pymap_reason(const struct pp_pymap *p); /* of the last refusal */
+const char *pp_pymap_reason_text(enum pp_pymap_reason why);
+const struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p);
+uint64_t pp_pymap_offset(const struct pp_pymap *p); /* bytes of the file read so far */
+/* Entries that came in the last minute. */
+uint64_t pp_pymap_growth(struct pp_pymap *p, uint64_t now);
