@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the daemon knows of an ELF file, and the names found in one: fixed-size, plain data. */
+#pragma once
+
+#include "base/macro.h"
+
+#define PP_BUILD_ID_MAX	       32 /* bytes; GNU ld writes 20, lld 8 to 20, Go's is not of this kind */
+#define PP_DEBUGLINK_MAX       256 /* a file's basename with its NUL */
+#define PP_OBJECT_SEGMENTS_MAX 16  /* LOAD segments kept */
+
+struct pp_elf_segment {
+	uint64_t offset, address; /* in the file; ELF virtual */
+	uint64_t file_size, memory_size;
+	uint32_t flags; /* PF_R, PF_W, PF_X */
+	uint32_t pad;
+};
+
+struct pp_elf_info {
+	uint16_t type, machine; /* ET_*, EM_* */
+	uint8_t build_id_len;	/* 0: none */
+	uint8_t is_python;	/* holds a CPython runtime (_PyRuntime is defined here) */
+	uint8_t has_symtab;	/* its own full symbol table: no debug file is needed for names */
+	uint8_t pad;
+	uint32_t python_version; /* PY_VERSION_HEX; 0: not known (before 3.11, or not readable) */
+	uint32_t debuglink_crc;
+	uint32_t nr_segments;
+	uint32_t pad2;
+	uint64_t table_hash;  /* of the table image, as pp_table_image_hash(); 0: no table */
+	uint64_t bad_entries; /* .eh_frame entries that could not be used */
+	uint8_t build_id[PP_BUILD_ID_MAX];
+	char debuglink[PP_DEBUGLINK_MAX]; /* "" for none; a plain file name, without slashes */
+	struct pp_elf_segment segments[PP_OBJECT_SEGMENTS_MAX];
+};
+
+/* One answer: the function that holds an address. */
+struct pp_elf_name {
+	const char *name; /* demangled, NUL-terminated; "" for none. Valid during the call. */
+	uint64_t start;	  /* ELF address and */
+	uint64_t size;	  /* bytes of the function; 0 with "" */
+};
+
+/* Names are cut here (and end in "..."): more is template noise. Bytes, with the NUL. */
+#define PP_ELF_NAME_MAX 1024
