@@ -67,7 +67,9 @@ struct pp_sample {
 	__u8 end; /* enum pp_end */
 	__u8 pad[2];
 	char comm[PP_COMM_LEN]; /* of the thread group leader: the process's name */
+#ifndef __bpf__
 	__u64 pcs[];
+#endif
 };
 
 /* ---- Loss accounting: per CPU, per set, written by BPF, read by the daemon. ------------------ */
@@ -130,7 +132,7 @@ enum pp_rule_kind {
 	PP_RULE_SIGNAL,	   /* a signal frame: the registers are in the ucontext at rsp + 8a */
 	PP_RULE_DEREF_RBP, /* CFA = *(rbp + 8a), a signed; k = 1: rbp saved at *(rbp) (realigned
 			      frames) */
-	PP_RULE_DEREF_RSP, /* CFA = *(rsp + 8a) + 8k; rbp unchanged (OpenSSL's assembly) */
+	PP_RULE_DEREF_RSP, /* CFA = *(rsp + 8a) + 8, a signed (OpenSSL's assembly) */
 	PP_RULE_UNSUPPORTED,
 	PP_RULE_FP,	   /* made in BPF only: CFA = rbp + 16, the frame-pointer convention */
 	PP_RULE_FP_UNSURE, /* the same at a leaf that may not have set up its frame */

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Every map, with its bound and why. Sizes marked "set at load" are chosen by the daemon. */
+#pragma once
+
+#include "pp_types.h"
+#include <bpf/bpf_helpers.h>
+
+/* Processes described to BPF at a time. Preallocated, because perf_event programs before 6.1 may
+ * use no other hash: 8,192 entries are 0.7 MB. */
+#define SPACES_MAX 8192
+/* Processes a session can name: a fork server with that many children is still one session. */
+#define FILTER_MAX 4096
+
+#define WINDOW_BYTES	8192 /* the copied piece of a stack; a power of two above its largest read */
+#define WINDOW_READ_MIN 512
+#define WINDOW_READ_MAX 4096
+#define CODE_BYTES	32   /* code around a pc, the pc in the middle */
+#define PCS_MAX		2048 /* power of two above PP_KERNEL_FRAMES_MAX + PP_USER_FRAMES_MAX */
+#define CACHE_ENTRIES	2048 /* pc cache, per CPU: 32 KB, 96-100% hits measured on real programs */
+
+struct pp_chunk {
+	__u32 words[PP_CHUNK_WORDS];
+};
+
+struct pp_rules {
+	__u32 rules[PP_RULES_MAX];
+};
+
+/* A pc's rule under one address-space generation. The top bit of pc marks a leaf. */
+struct pp_cache_entry {
+	__u64 pc;
+	__u32 gen;
+	__u32 rule;
+};
+
+struct pp_cache {
+	struct pp_cache_entry entries[CACHE_ENTRIES];
+};
+
+/* One CPU's walk in progress. Its programs run with the CPU to themselves (`busy`). */
+struct pp_walk {
+	__u64 pc, sp, bp; /* the frame being unwound */
+	__u64 started_ns;
+	__u32 leaf;  /* pc is exact: look up pc, not pc - 1 */
+	__u32 calls; /* walk programs run so far */
+	__u32 busy;
+	__u32 zero; /* always 0, unknown to the verifier: searches start from it (see unwind.bpf.h)
+		     */
+	__u32 gen, block, nr_mappings; /* of the process */
+	__u32 window_len, window_next; /* bytes held; bytes the next read asks for */
+	__u64 window_start;
+	__u8 code[CODE_BYTES];
+	__u8 window[WINDOW_BYTES];
+	struct pp_sample sample; /* the record, assembled in place */
+	__u64 pcs[PCS_MAX];
+};
+
+struct pp_counts {
+	__u64 counts[PP_SETS_MAX][PP_COUNT_MAX];
+};
+
+/* Arrays indexed by CPU, not per-CPU maps: their look-up is inlined on every kernel, and a per-CPU
+ * value could not be larger than 32 KB. Entries set at load to the number of possible CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pp_walk);
+} walks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pp_cache);
+} caches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct pp_counts);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PP_SETS_MAX);
+	__type(key, __u32);
+	__type(value, struct pp_set_conf);
+} sets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FILTER_MAX);
+	__type(key, __u32);
+	__type(value, struct pp_filter_entry);
+} filter SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SPACES_MAX);
+	__type(key, __u32);
+	__type(value, struct pp_space);
+} spaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PP_TABLES_MAX);
+	__type(key, __u32);
+	__type(value, struct pp_table);
+} tables SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct pp_rules);
+} rules SEC(".maps");
+
+/* The unwind store: chunks come as they are needed. */
+struct pp_chunk_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct pp_chunk)); /* by size: clang leaves its BTF incomplete */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, PP_CHUNKS_MAX);
+	__type(key, __u32);
+	__array(values, struct pp_chunk_map);
+} store SEC(".maps");
+
+/* Sample records; bytes set at load (a power of two). */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} ring SEC(".maps");

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The programs. One per sampling set is run by perf events on every CPU: it decides whether the
+ * sample is wanted, notes who was running, takes the kernel stack if the kernel was, and starts the
+ * walk of the user stack. The walk continues by tail calls, PP_FRAMES_PER_CALL frames each (the one
+ * form of a long loop that every kernel since 5.10 loads), and the last hands the record to the
+ * ring.
+ *
+ * Three raw tracepoints keep what BPF knows of address spaces from outliving them: exec forgets,
+ * fork inherits, exit forgets. They act at once; the daemon follows with the new picture.
+ */
+#include "unwind.bpf.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Time every walk (PP_COUNT_WALK_NS). Set before load. */
+const volatile bool measure = false;
+/* Where bpf_task_pt_regs() is missing (before 5.15): the size of a kernel stack. */
+const volatile __u64 kernel_stack_size = 16384;
+
+#define PF_KTHREAD   0x00200000
+#define USER32_CS    0x23
+#define WALK_PROGRAM 0
+
+int walk(struct bpf_perf_event_data *ctx);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int(struct bpf_perf_event_data *));
+} programs SEC(".maps") = {
+	.values = {
+		[WALK_PROGRAM] = &walk,
+	},
+};
+
+static __always_inline void count(__u32 set, __u32 what, __u64 n)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct pp_counts *c = bpf_map_lookup_elem(&counts, &cpu);
+
+	if (c && set < PP_SETS_MAX)
+		c->counts[set][what] += n;
+}
+
+/* Ends the sample: hands it to the ring and the CPU's walk to the next. */
+static __always_inline int emit(struct pp_walk *w)
+{
+	__u64 pcs = (__u64)w->sample.nr_kernel + w->sample.nr_user;
+	__u64 size = sizeof(w->sample) + pcs * sizeof(__u64);
+	__u32 set = w->sample.set;
+
+	if (size > sizeof(w->sample) + sizeof(w->pcs))
+		size = sizeof(w->sample) + sizeof(w->pcs);
+	if (bpf_ringbuf_output(&ring, &w->sample, size, BPF_RB_NO_WAKEUP))
+		count(set, PP_COUNT_RING_FULL, 1);
+	else
+		count(set, PP_COUNT_SENT, 1);
+	if (measure) {
+		count(set, PP_COUNT_WALK_NS, bpf_ktime_get_ns() - w->started_ns);
+		count(set, PP_COUNT_FRAMES, w->sample.nr_user);
+	}
+	w->busy = 0;
+	return 0;
+}
+
+/* Goes on to the (next) walk program; does not return unless the kernel refuses. */
+static __always_inline int go_on(void *ctx, struct pp_walk *w)
+{
+	bpf_tail_call(ctx, &programs, WALK_PROGRAM);
+	count(w->sample.set, PP_COUNT_TAIL_CALL, 1);
+	w->busy = 0;
+	return 0;
+}
+
+SEC("perf_event")
+int walk(struct bpf_perf_event_data *ctx)
+{
+	struct pp_walk *w = this_walk();
+	struct pp_cache *cache = this_cache();
+
+	if (!w || !cache)
+		return 0;
+	for (int i = 0; i < PP_FRAMES_PER_CALL; i++)
+		if (step(w, cache))
+			return emit(w);
+	if (++w->calls < PP_WALK_CALLS_MAX)
+		return go_on(ctx, w);
+	w->sample.end = PP_END_DEPTH;
+	return emit(w);
+}
+
+static __always_inline bool wanted(__u32 set, __u32 tgid)
+{
+	struct pp_set_conf *conf = bpf_map_lookup_elem(&sets, &set);
+	struct pp_filter_entry *f;
+
+	if (!conf || conf->filter == PP_FILTER_OFF)
+		return false;
+	if (conf->filter == PP_FILTER_ALL)
+		return true;
+	f = bpf_map_lookup_elem(&filter, &tgid);
+	return f && f->sets & 1U << set;
+}
+
+/* Who is running. The name is the process's, not the thread's. */
+static __always_inline void identify(struct pp_sample *s, struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	s->start_ns = BPF_CORE_READ(leader, start_boottime);
+	s->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
+	bpf_core_read(&s->comm, sizeof(s->comm), &leader->comm);
+}
+
+/* The user's registers: those of the interrupt, or those saved at the entry into the kernel. */
+static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct task_struct *task,
+				     bool in_kernel, struct pp_walk *w)
+{
+	struct pp_regs saved;
+	void *at;
+
+	if (!in_kernel) {
+		w->pc = ctx->regs.ip;
+		w->sp = ctx->regs.sp;
+		w->bp = ctx->regs.bp;
+		return *(volatile __u64 *)&ctx->regs.cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
+	}
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !BPF_CORE_READ(task, mm))
+		return PP_END_NO_USER;
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		at = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	else
+		at = BPF_CORE_READ(task, stack) + kernel_stack_size - sizeof(saved);
+	if (bpf_probe_read_kernel(&saved, sizeof(saved), at))
+		return PP_END_STACK;
+	if (!(saved.cs & 3))
+		return PP_END_NO_USER;
+	w->pc = saved.ip;
+	w->sp = saved.sp;
+	w->bp = saved.bp;
+	return saved.cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
+}
+
+/* Whether BPF has a picture of this very life of the process. */
+static __always_inline bool enter_space(struct pp_walk *w)
+{
+	__u32 tgid = w->sample.tgid;
+	struct pp_space *space = bpf_map_lookup_elem(&spaces, &tgid);
+
+	if (!space || space->start_ns != w->sample.start_ns || space->exec_id != w->sample.exec_id)
+		return false;
+	w->gen = space->gen;
+	w->block = space->block;
+	w->nr_mappings = space->nr_mappings;
+	return w->nr_mappings;
+}
+
+static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tgid = id >> 32;
+	struct pp_walk *w;
+	bool in_kernel;
+	long n;
+
+	count(set, PP_COUNT_RUNS, 1);
+	if (!tgid) {
+		count(set, PP_COUNT_IDLE, 1);
+		return 0;
+	}
+	if (!wanted(set, tgid)) {
+		count(set, PP_COUNT_FILTERED, 1);
+		return 0;
+	}
+	w = this_walk();
+	if (!w)
+		return 0;
+	if (w->busy) {
+		count(set, PP_COUNT_NESTED, 1);
+		return 0;
+	}
+	w->busy = 1;
+	w->started_ns = bpf_ktime_get_ns();
+	w->sample.time_ns = w->started_ns;
+	w->sample.tgid = tgid;
+	w->sample.tid = (__u32)id;
+	w->sample.cpu = bpf_get_smp_processor_id();
+	w->sample.set = set;
+	w->sample.nr_kernel = 0;
+	w->sample.nr_user = 0;
+	identify(&w->sample, task);
+
+	in_kernel = !(*(volatile __u64 *)&ctx->regs.cs & 3);
+	if (in_kernel) {
+		n = bpf_get_stack(ctx, w->pcs, PP_KERNEL_FRAMES_MAX * sizeof(__u64), 0);
+		w->sample.nr_kernel = n > 0 ? n / sizeof(__u64) : 0;
+	}
+	w->sample.end = user_regs(ctx, task, in_kernel, w);
+	if (w->sample.end == PP_END_NO_USER || w->sample.end == PP_END_STACK)
+		return emit(w);
+	if (w->sample.end == PP_END_ROOT && !enter_space(w))
+		w->sample.end = PP_END_NO_SPACE;
+	if (w->sample.end != PP_END_ROOT) {
+		push_pc(w, w->pc, PP_WALKER_NONE);
+		return emit(w);
+	}
+	w->leaf = 1;
+	w->calls = 0;
+	w->window_len = 0;
+	w->window_next = WINDOW_READ_MIN;
+	return go_on(ctx, w);
+}
+
+/* A program per set: attach cookies, which could tell sets apart, came with 5.15. */
+#define SAMPLE_PROGRAM(set)                               \
+	SEC("perf_event")                                 \
+	int sample_##set(struct bpf_perf_event_data *ctx) \
+	{                                                 \
+		return sample(ctx, set);                  \
+	}
+
+SAMPLE_PROGRAM(0)
+SAMPLE_PROGRAM(1)
+SAMPLE_PROGRAM(2)
+SAMPLE_PROGRAM(3)
+
+/* ---- Lives of address spaces ----------------------------------------------------------------- */
+
+SEC("raw_tp/sched_process_exec")
+int on_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	bpf_map_delete_elem(&spaces, &tgid);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_fork")
+int on_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *parent = (struct task_struct *)ctx->args[0];
+	struct task_struct *child = (struct task_struct *)ctx->args[1];
+	__u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
+	struct pp_filter_entry *f, inherited;
+	struct pp_space *space, copy;
+
+	if (from == to)
+		return 0; /* a thread */
+	space = bpf_map_lookup_elem(&spaces, &from);
+	if (space) {
+		copy = *space;
+		copy.start_ns = BPF_CORE_READ(child, start_boottime);
+		copy.exec_id = (__u32)BPF_CORE_READ(child, self_exec_id);
+		bpf_map_update_elem(&spaces, &to, &copy, BPF_ANY);
+	}
+	f = bpf_map_lookup_elem(&filter, &from);
+	if (f && f->tree) {
+		inherited.sets = f->tree;
+		inherited.tree = f->tree;
+		bpf_map_update_elem(&filter, &to, &inherited, BPF_ANY);
+	}
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int on_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+
+	if (BPF_CORE_READ(task, signal, live.counter))
+		return 0; /* other threads live on */
+	bpf_map_delete_elem(&spaces, &tgid);
+	bpf_map_delete_elem(&filter, &tgid);
+	return 0;
+}
