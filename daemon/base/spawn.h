@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Starting the daemon's own helper processes, and collecting them without ever waiting. */
+#pragma once
+
+#include "base/macro.h"
+
+/*
+ * Re-executes this program as `pyprofd --child ROLE`, with one end of a SOCK_SEQPACKET pair as its
+ * PP_CHILD_SOCKET, no other descriptor above, and no signal blocked or handled. Returns 0 and the
+ * other end, non-blocking, and a pidfd; both are the caller's.
+ */
+int pp_spawn_child(const char *role, int *ret_sock, int *ret_pidfd);
+
+/* Whether the child is gone for good: dead and reaped. */
+bool pp_reap(int pidfd);
