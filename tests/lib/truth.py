@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Judges stacks against a workload's truth (see tests/workloads/workload.py for what that is)."""
+
+import collections
+import json
+import os
+import re
+import subprocess
+
+import pyprof
+
+# Where a thread of a Python begins. Files without a symbol there give [MODULE+0xOFFSET].
+ROOTS = re.compile(r"_start|(__)?clone3?|thread_start|\[[^]]+\+0x[0-9a-f]+\]")
+
+RIGHT, INCOMPLETE, UNNAMED, WRONG = "right", "incomplete", "unnamed", "wrong"
+
+
+class Node:
+    """A frame that may be there, and those that may come under it."""
+
+    def __init__(self, name, children):
+        self.pattern = re.compile(re.escape(name).replace(r"\#", r"(\d+)"))
+        self.children = children
+
+
+def nodes_of(tree):
+    """A workload's tree as nodes, "name*N" written out."""
+    nodes = []
+    for key, below in tree.items():
+        name, _star, times = key.partition("*")
+        children = nodes_of(below)
+        for _ in range(int(times or 1)):
+            children = [Node(name, children)]
+        nodes += children
+    return nodes
+
+
+def walks(nodes, names, number=None):
+    """Whether names go down the tree, all their numbers the same."""
+    if not names:
+        return True
+    for node in nodes:
+        match = node.pattern.fullmatch(names[0])
+        if not match:
+            continue
+        here = match.group(1) if match.groups() else None
+        if here and number and here != number:
+            continue
+        if walks(node.children, names[1:], number or here):
+            return True
+    return False
+
+
+def normal(frame):
+    """Code made at run time is never the same twice: its recorded frames stand for all numbers."""
+    return re.sub(r"\d+", "#", frame) if ":<made " in frame else frame
+
+
+class Truth:
+    def __init__(self, name, script, told, chains):
+        """told: what --truth printed; chains: lists of QUALNAME:FILE."""
+        self.nodes = nodes_of(told["tree"])
+        self.workers = told["workers"]
+        self.own = (script, os.path.join(os.path.dirname(script), "workload.py"))
+        self.name = name
+        self.recorded = [tuple(chain) for chain in chains]
+        self.trie = {}
+        for chain in chains:
+            level = self.trie
+            for frame in chain:
+                level = level.setdefault(normal(frame), {})
+
+    def own_names(self, chain):
+        """The names of the frames that the workload itself made."""
+        own = []
+        for frame in chain:
+            name, _colon, file = frame.partition(":")
+            if file in self.own or file.startswith("<made "):
+                own.append(name)
+        return own
+
+    def possible(self, chain):
+        """Why a chain of QUALNAME:FILE is not a true one, or None."""
+        if not chain:
+            return "no Python frame"
+        if not walks(self.nodes, self.own_names(chain)):
+            return "not in the workload's tree"
+        level = self.trie
+        for frame in chain:
+            level = level.get(normal(frame))
+            if level is None:
+                return f"never seen by the interpreter, from {frame} on"
+        return None
+
+    def judge(self, stack):
+        """(verdict, why) of a folded stack."""
+        if pyprof.is_truncated(stack):
+            return INCOMPLETE, stack.frames[0]
+        if not stack.frames:
+            return INCOMPLETE, "empty"
+        kernel = [frame.endswith("_[k]") for frame in stack.frames]
+        if any(kernel[i] and not kernel[i + 1] for i in range(len(kernel) - 1)):
+            return WRONG, "user frames under kernel frames"
+        if any(frame.startswith(("py::?", "[//anon", "[anon")) for frame in stack.frames):
+            return UNNAMED, "a frame in anonymous code has no name"
+        if not ROOTS.fullmatch(stack.frames[0]):
+            return INCOMPLETE, f"begins at {stack.frames[0]}"
+        why = self.possible(pyprof.python_frames(stack))
+        return (WRONG, why) if why else (RIGHT, "")
+
+
+def learn(python_command, name, where):
+    """Has the workload tell its truth, by the Python that it is to run under."""
+    script = pyprof.install_workload(where, name)
+    directory = where / f"truth-{name}-{os.urandom(4).hex()}"
+    os.mkdir(directory)
+    done = subprocess.run(
+        [*python_command, script, "--truth", directory],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        timeout=120, check=False, text=True,
+    )  # fmt: skip
+    pyprof.expect(done.returncode == 0, f"{name} --truth: {done.returncode}\n{done.stderr}")
+    chains = []
+    for file in os.listdir(directory):
+        with open(os.path.join(directory, file), encoding="utf-8") as source:
+            chains += json.load(source)
+    return Truth(name, script, json.loads(done.stdout.splitlines()[-1]), chains)
+
+
+class Tally:
+    """How the samples of one cell were judged, with an example of each fault."""
+
+    def __init__(self, truth, stacks):
+        self.count = collections.Counter()
+        self.faults = {}
+        for stack in stacks:
+            verdict, why = truth.judge(stack)
+            self.count[verdict] += stack.count
+            if verdict != RIGHT:
+                seen, example = self.faults.get((verdict, why), (0, stack))
+                self.faults[verdict, why] = seen + stack.count, example
+
+    @property
+    def samples(self):
+        return sum(self.count.values())
+
+    def percent(self, verdict=RIGHT):
+        return 100.0 * self.count[verdict] / self.samples if self.samples else 0.0
+
+    def report(self):
+        """The faults, most frequent first, each with a stack."""
+        lines = []
+        worst = sorted(self.faults.items(), key=lambda item: -item[1][0])
+        for (verdict, why), (count, stack) in worst[:5]:
+            lines += [f"{count} {verdict}: {why}", "    " + ";".join(stack.frames)[-1500:]]
+        return "\n".join(lines)
