@@ -12,8 +12,6 @@
 
 struct pp_process; /* proc/process.h */
 struct pp_profile; /* profile/profile.h */
-struct pp_frames;  /* profile/frames.h */
-struct pp_stacks;  /* profile/stacks.h */
 
 /* A named figure, for the lists in GetStatus. */
 struct pp_api_counter {
@@ -68,8 +66,9 @@ struct pp_api_session_request {
 	unsigned int frequency; /* Hz */
 	pid_t pid;		/* 0: every process */
 	bool tree;		/* with pid: its descendants too, later ones as well */
-	uid_t uid;		/* (uid_t)-1, or nothing but processes of this uid is wanted: a
-				   hint for filtering early; the api filters again when reading */
+	/* (uid_t)-1, or only this uid's processes are wanted: a hint for filtering early, the api
+	 * filters again when reading. */
+	uid_t uid;
 };
 
 struct pp_api_backend {
@@ -86,12 +85,8 @@ struct pp_api_backend {
 	/* *ret is zeroed before the call. */
 	void (*python)(void *userdata, const struct pp_process *p, struct pp_api_python *ret);
 
-	/* The always-on profile, and the tables that every profile's stacks are interned in. */
+	/* The always-on profile. Losses are in its windows (pp_profile_lost). */
 	struct pp_profile *(*profile)(void *userdata);
-	struct pp_frames *(*frames)(void *userdata);
-	struct pp_stacks *(*stacks)(void *userdata);
-	/* Samples lost since the start by the always-on set (session = 0) or since a session's. */
-	uint64_t (*lost)(void *userdata, uint32_t session);
 
 	/*
 	 * Starts a session and returns its id in *ret (never 0, never reused). -EINVAL: a rate that

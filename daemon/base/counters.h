@@ -13,7 +13,19 @@
 	X(sideband_lost, "life-cycle records lost by the kernel; processes are read again") \
 	X(sample_malformed, "sample records refused")                                       \
 	X(processes_refused, "processes over the table's limit")                            \
-	X(mappings_cut, "executable mappings over a process's limit")
+	X(mappings_cut, "executable mappings over a process's limit")                       \
+	X(strings_cut, "names over 4096 bytes, cut")                                        \
+	X(strings_refused, "names over the memory limit; frames stay unnamed")              \
+	X(frames_refused, "frames over the limit; shown as unknown")                        \
+	X(stacks_refused, "stacks over the limit; their samples are lost")                  \
+	X(profile_refused, "samples with a new stack in a full profile; lost")              \
+	X(windows_late, "windows kept open longer for want of memory")                      \
+	X(delta_refused, "samples left out of a stream whose reader is too slow")           \
+	X(calls_malformed, "callers cut off because what they sent is not Varlink")         \
+	X(callers_cut, "callers cut off because they were too slow or let replies pile up") \
+	X(callers_refused, "connections and streams over a limit of the caller")            \
+	X(replies_oversized, "replies too large to send")                                   \
+	X(replies_over_quota, "profiles refused: the caller holds too many bytes already")
 
 enum pp_counter {
 #define X(name, text) PP_C_##name,
