@@ -36,6 +36,7 @@ struct pp_store {
 	struct pp_holder *holders;
 	size_t bytes_kept; /* after the last collection */
 	uint64_t collections;
+	uint64_t refusals_seen;
 };
 
 int pp_store_new(struct pp_store **ret);
@@ -52,7 +53,7 @@ void pp_store_collect(struct pp_store *s);
 
 size_t pp_store_bytes(const struct pp_store *s);
 
-/* Conveniences. */
+/* The frame with this name; texts need no NUL and may be NULL where their length is 0. */
 int pp_store_frame(struct pp_store *s, enum pp_kind kind, const char *name, size_t name_len,
 		   const char *file, size_t file_len, const char *module, size_t module_len,
 		   uint32_t *ret);

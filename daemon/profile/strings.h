@@ -20,6 +20,9 @@ PP_DEFINE_CLEANUP(struct pp_strings *, pp_strings_free)
 /* Returns 0, -ENOSPC (limit; counted) or -ENOMEM. */
 int pp_strings_get(struct pp_strings *s, const char *text, size_t len, uint32_t *ret);
 
+/* The same without cutting, for text of our own making. */
+int pp_strings_get_whole(struct pp_strings *s, const char *text, size_t len, uint32_t *ret);
+
 /* The text, valid until the next pp_strings_get or sweep. ret_len may be NULL. An id that is not in
  * use gives "". */
 const char *pp_strings_text(const struct pp_strings *s, uint32_t id, size_t *ret_len);
@@ -29,4 +32,4 @@ size_t pp_strings_bytes(const struct pp_strings *s);
 
 /* Collection (see store.h): what was not marked since the last sweep goes. */
 void pp_strings_mark(struct pp_strings *s, uint32_t id);
-int pp_strings_sweep(struct pp_strings *s);
+void pp_strings_sweep(struct pp_strings *s);

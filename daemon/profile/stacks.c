@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "stacks.h"
+
+#include "base/counters.h"
+#include "base/u64map.h"
+#include "ids.h"
+#include "index.h"
+
+struct pp_stacks {
+	struct pp_node *nodes; /* nodes[0] stands above the roots */
+	uint32_t nodes_cap;
+	size_t max;
+	struct pp_ids ids;
+	struct pp_index index;
+};
+
+static uint64_t hash_node(const struct pp_node *n)
+{
+	return pp_mix((uint64_t)n->parent << 32 | n->frame);
+}
+
+static uint64_t hash_row(const void *table, uint32_t id)
+{
+	const struct pp_stacks *s = table;
+
+	return hash_node(&s->nodes[id]);
+}
+
+static bool equal_row(const void *table, uint32_t id, const void *key)
+{
+	const struct pp_stacks *s = table;
+	const struct pp_node *n = key;
+
+	return s->nodes[id].parent == n->parent && s->nodes[id].frame == n->frame;
+}
+
+static int add(struct pp_stacks *s, struct pp_node node, uint32_t *ret)
+{
+	uint32_t id;
+	int r;
+
+	r = pp_array_reserve((void **)&s->nodes, sizeof(*s->nodes), &s->nodes_cap, s->ids.bound);
+	if (r < 0)
+		return r;
+	r = pp_ids_take(&s->ids, s->max, &id);
+	if (r < 0)
+		return r;
+	s->nodes[id] = node;
+	*ret = id;
+	return 0;
+}
+
+int pp_stacks_new(struct pp_stacks **ret, size_t max)
+{
+	struct pp_stacks *s = calloc(1, sizeof(*s));
+	uint32_t top;
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->max = MIN(max, (size_t)UINT32_MAX - 1) + 1; /* and the one above */
+	r = add(s, (struct pp_node){ 0 }, &top);
+	if (r < 0) {
+		pp_stacks_free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+struct pp_stacks *pp_stacks_free(struct pp_stacks *s)
+{
+	if (!s)
+		return NULL;
+	free(s->nodes);
+	pp_ids_done(&s->ids);
+	pp_index_done(&s->index);
+	free(s);
+	return NULL;
+}
+
+int pp_stacks_child(struct pp_stacks *s, uint32_t parent, uint32_t frame, uint32_t *ret)
+{
+	struct pp_node node = { parent, frame };
+	uint64_t hash = hash_node(&node);
+	const uint32_t *slot = pp_index_find(&s->index, hash, equal_row, s, &node);
+	int r;
+
+	if (slot && *slot) {
+		*ret = *slot - 1;
+		return 0;
+	}
+	r = pp_index_reserve(&s->index, (size_t)s->index.count + 1, hash_row, s);
+	if (r < 0)
+		return r;
+	r = add(s, node, ret);
+	if (r == -ENOSPC)
+		pp_count(PP_C_stacks_refused);
+	if (r < 0)
+		return r;
+	pp_index_put(&s->index, hash, *ret);
+	return 0;
+}
+
+int pp_stacks_get(struct pp_stacks *s, const uint32_t *frames, size_t nr, uint32_t *ret)
+{
+	uint32_t node = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		int r = pp_stacks_child(s, node, frames[i], &node);
+
+		if (r < 0)
+			return r;
+	}
+	*ret = node;
+	return 0;
+}
+
+struct pp_node pp_stacks_node(const struct pp_stacks *s, uint32_t id)
+{
+	return s->nodes[pp_ids_is_live(&s->ids, id) ? id : 0];
+}
+
+size_t pp_stacks_path(const struct pp_stacks *s, uint32_t id, uint32_t *frames, size_t max)
+{
+	size_t nr = 0;
+
+	if (!pp_ids_is_live(&s->ids, id))
+		return 0;
+	for (; id && nr < max; id = s->nodes[id].parent)
+		frames[nr++] = s->nodes[id].frame;
+	return nr;
+}
+
+size_t pp_stacks_count(const struct pp_stacks *s)
+{
+	return s->ids.count - 1;
+}
+
+size_t pp_stacks_bytes(const struct pp_stacks *s)
+{
+	return s->nodes_cap * sizeof(*s->nodes) + pp_ids_bytes(&s->ids) + pp_index_bytes(&s->index);
+}
+
+uint32_t pp_stacks_bound(const struct pp_stacks *s)
+{
+	return s->ids.bound;
+}
+
+void pp_stacks_mark(struct pp_stacks *s, uint32_t id)
+{
+	while (id && pp_ids_mark(&s->ids, id))
+		id = s->nodes[id].parent;
+}
+
+/*
+ * Two kept nodes may have become equal, where their frames turned out to be one: both stay, as both
+ * are referred to, and only one of them is found from now on.
+ */
+void pp_stacks_sweep(struct pp_stacks *s, uint32_t (*frame)(void *userdata, uint32_t frame),
+		     void *userdata)
+{
+	pp_ids_mark(&s->ids, 0);
+	pp_ids_sweep(&s->ids);
+	pp_index_reset(&s->index, s->ids.count);
+	for (uint32_t id = 1; id < s->ids.bound; id++) {
+		struct pp_node *node = &s->nodes[id];
+		const uint32_t *slot;
+		uint64_t hash;
+
+		if (!pp_ids_is_live(&s->ids, id))
+			continue;
+		node->frame = frame(userdata, node->frame);
+		hash = hash_node(node);
+		slot = pp_index_find(&s->index, hash, equal_row, s, node);
+		if (!slot || !*slot)
+			pp_index_put(&s->index, hash, id);
+	}
+	pp_array_trim((void **)&s->nodes, sizeof(*s->nodes), &s->nodes_cap, s->ids.bound);
+}
+
+bool pp_stacks_is_live(const struct pp_stacks *s, uint32_t id)
+{
+	return pp_ids_is_live(&s->ids, id);
+}

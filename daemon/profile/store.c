@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "store.h"
+
+#include "base/counters.h"
+
+/* Collect when the store has grown by half since the last time, but not over trifles. */
+#define COLLECT_MIN (2 * MIB)
+
+int pp_store_new(struct pp_store **ret)
+{
+	_cleanup_(pp_store_freep) struct pp_store *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	r = pp_strings_new(&s->strings, PP_STORE_STRINGS_MAX);
+	if (r < 0)
+		return r;
+	r = pp_frames_new(&s->frames, s->strings, PP_STORE_FRAMES_MAX);
+	if (r < 0)
+		return r;
+	r = pp_stacks_new(&s->stacks, PP_STORE_NODES_MAX);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+struct pp_store *pp_store_free(struct pp_store *s)
+{
+	if (!s)
+		return NULL;
+	pp_stacks_free(s->stacks);
+	pp_frames_free(s->frames);
+	pp_strings_free(s->strings);
+	free(s);
+	return NULL;
+}
+
+void pp_store_hold(struct pp_store *s, struct pp_holder *holder)
+{
+	holder->next = s->holders;
+	s->holders = holder;
+}
+
+void pp_store_drop(struct pp_store *s, struct pp_holder *holder)
+{
+	for (struct pp_holder **p = &s->holders; *p; p = &(*p)->next) {
+		if (*p != holder)
+			continue;
+		*p = holder->next;
+		holder->next = NULL;
+		return;
+	}
+}
+
+/* A kept node's frame: under its final number from now on, and kept. */
+static uint32_t keep_frame(void *userdata, uint32_t frame)
+{
+	struct pp_store *s = userdata;
+	uint32_t final = pp_frames_final(s->frames, frame);
+
+	pp_frames_mark(s->frames, final);
+	return final;
+}
+
+static uint64_t refusals(void)
+{
+	return pp_counters[PP_C_strings_refused] + pp_counters[PP_C_frames_refused] +
+	       pp_counters[PP_C_stacks_refused];
+}
+
+void pp_store_collect(struct pp_store *s)
+{
+	for (struct pp_holder *h = s->holders; h; h = h->next)
+		if (h->mark)
+			h->mark(h->userdata, s);
+	/* Each table's sweep marks what its rows refer to in the next one. */
+	pp_stacks_sweep(s->stacks, keep_frame, s);
+	pp_frames_sweep(s->frames);
+	pp_strings_sweep(s->strings);
+	for (struct pp_holder *h = s->holders; h; h = h->next)
+		if (h->swept)
+			h->swept(h->userdata, s);
+	s->bytes_kept = pp_store_bytes(s);
+	s->refusals_seen = refusals();
+	s->collections++;
+}
+
+void pp_store_tend(struct pp_store *s)
+{
+	if (pp_store_bytes(s) > MAX(s->bytes_kept + s->bytes_kept / 2, (size_t)COLLECT_MIN) ||
+	    refusals() != s->refusals_seen)
+		pp_store_collect(s);
+}
+
+size_t pp_store_bytes(const struct pp_store *s)
+{
+	return pp_strings_bytes(s->strings) + pp_frames_bytes(s->frames) +
+	       pp_stacks_bytes(s->stacks);
+}
+
+int pp_store_frame(struct pp_store *s, enum pp_kind kind, const char *name, size_t name_len,
+		   const char *file, size_t file_len, const char *module, size_t module_len,
+		   uint32_t *ret)
+{
+	uint32_t n, f, m;
+	int r;
+
+	r = pp_strings_get(s->strings, name, name_len, &n);
+	if (r >= 0)
+		r = pp_strings_get(s->strings, file, file_len, &f);
+	if (r >= 0)
+		r = pp_strings_get(s->strings, module, module_len, &m);
+	if (r < 0)
+		return r;
+	return pp_frames_get(s->frames, kind, n, f, m, ret);
+}
