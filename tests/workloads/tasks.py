@@ -20,7 +20,7 @@ TRUTH = {
 }
 
 
-def work(rounds=100):
+def work(rounds=600):
     total = 0
     for number in range(rounds):
         total += number
