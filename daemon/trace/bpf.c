@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "trace/bpf.h"
+
+#include "base/counters.h"
+#include "pp.skel.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define COUNTS_BYTES (sizeof(uint64_t) * PP_SETS_MAX * PP_COUNT_MAX)
+#define PAGE	     4096ULL
+
+struct pp_bpf {
+	struct pyprof_bpf *skel;
+	struct ring_buffer *ring;
+	unsigned int cpus;
+	int programs[PP_SETS_MAX];
+	uint64_t *counts; /* [cpu][set][what], read-only */
+	size_t counts_len;
+	uint32_t *rules;
+	unsigned int nr_chunks;
+	/* of the drain in progress */
+	pp_sample_fn fn;
+	void *userdata;
+};
+
+static int quiet(_unused_ enum libbpf_print_level level, _unused_ const char *format,
+		 _unused_ va_list ap)
+{
+	return 0;
+}
+
+static bool is_whole(const struct pp_sample *s, size_t size)
+{
+	return size >= sizeof(*s) && s->nr_kernel <= PP_KERNEL_FRAMES_MAX &&
+	       s->nr_user <= PP_USER_FRAMES_MAX && s->set < PP_SETS_MAX && s->end < PP_END_MAX &&
+	       size == sizeof(*s) + sizeof(uint64_t) * ((size_t)s->nr_kernel + s->nr_user);
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	struct pp_bpf *b = ctx;
+
+	if (is_whole(data, size))
+		b->fn(b->userdata, data);
+	else
+		pp_count(PP_C_sample_malformed);
+	return 0;
+}
+
+static size_t round_up_ring(size_t bytes)
+{
+	size_t size = PAGE;
+
+	while (size < bytes && size < 256 * MIB)
+		size *= 2;
+	return size;
+}
+
+static const char *load_problem(int r)
+{
+	if (r == -EPERM || r == -EACCES)
+		return "the kernel refused to load BPF programs: run as root with CAP_BPF and "
+		       "CAP_PERFMON (or CAP_SYS_ADMIN), outside kernel lockdown "
+		       "(see /sys/kernel/security/lockdown)";
+	if (r == -ENOENT || r == -ESRCH || access("/sys/kernel/btf/vmlinux", R_OK) < 0)
+		return "the kernel has no BTF (/sys/kernel/btf/vmlinux): pyprofd needs a kernel "
+		       "built with CONFIG_DEBUG_INFO_BTF, 5.10 or later";
+	return "the kernel could not load the BPF programs: pyprofd needs Linux 5.10 or later";
+}
+
+static void *map_array(int fd, size_t len, int prot)
+{
+	void *p = mmap(NULL, len, prot, MAP_SHARED, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int open_and_load(struct pp_bpf *b, const struct pp_bpf_config *config)
+{
+	struct pyprof_bpf *skel;
+	int r;
+
+	skel = b->skel = pyprof_bpf__open();
+	if (!skel)
+		return -errno;
+	skel->rodata->measure = config->measure;
+	if ((r = bpf_map__set_max_entries(skel->maps.walks, b->cpus)) < 0 ||
+	    (r = bpf_map__set_max_entries(skel->maps.caches, b->cpus)) < 0 ||
+	    (r = bpf_map__set_max_entries(skel->maps.counts, b->cpus)) < 0 ||
+	    (r = bpf_map__set_max_entries(skel->maps.ring,
+					  (uint32_t)round_up_ring(config->ring_bytes))) < 0)
+		return r;
+	return pyprof_bpf__load(skel);
+}
+
+static int map_memory(struct pp_bpf *b)
+{
+	struct pyprof_bpf *skel = b->skel;
+	/* An array's elements lie back to back, each rounded up to eight bytes. */
+	b->counts_len = (b->cpus * COUNTS_BYTES + PAGE - 1) & ~(PAGE - 1);
+	b->counts = map_array(bpf_map__fd(skel->maps.counts), b->counts_len, PROT_READ);
+	b->rules = map_array(bpf_map__fd(skel->maps.rules), PP_RULES_MAX * sizeof(uint32_t),
+			     PROT_READ | PROT_WRITE);
+	if (!b->counts || !b->rules)
+		return -errno;
+	b->ring = ring_buffer__new(bpf_map__fd(skel->maps.ring), on_record, b, NULL);
+	return b->ring ? 0 : -errno;
+}
+
+int pp_bpf_new(struct pp_bpf **ret, const struct pp_bpf_config *config, const char **ret_problem)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	_cleanup_(pp_bpf_freep) struct pp_bpf *b = NULL;
+	int r;
+
+	*ret_problem = NULL;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	/* Kernels before 5.11 charge maps to this limit; where it cannot be raised, loading tells.
+	 */
+	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	libbpf_set_print(quiet);
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	r = libbpf_num_possible_cpus();
+	if (r < 0)
+		return r;
+	b->cpus = (unsigned int)r;
+	r = open_and_load(b, config);
+	if (r < 0) {
+		*ret_problem = load_problem(r);
+		return r;
+	}
+	b->programs[0] = bpf_program__fd(b->skel->progs.sample_0);
+	b->programs[1] = bpf_program__fd(b->skel->progs.sample_1);
+	b->programs[2] = bpf_program__fd(b->skel->progs.sample_2);
+	b->programs[3] = bpf_program__fd(b->skel->progs.sample_3);
+	r = map_memory(b);
+	if (r < 0)
+		return r;
+	b->skel->links.on_exec = bpf_program__attach(b->skel->progs.on_exec);
+	b->skel->links.on_fork = bpf_program__attach(b->skel->progs.on_fork);
+	b->skel->links.on_exit = bpf_program__attach(b->skel->progs.on_exit);
+	if (!b->skel->links.on_exec || !b->skel->links.on_fork || !b->skel->links.on_exit) {
+		*ret_problem = "the kernel's process tracepoints could not be attached";
+		return errno ? -errno : -EINVAL;
+	}
+	*ret = TAKE_PTR(b);
+	return 0;
+}
+
+struct pp_bpf *pp_bpf_free(struct pp_bpf *b)
+{
+	if (!b)
+		return NULL;
+	ring_buffer__free(b->ring);
+	if (b->counts)
+		munmap(b->counts, b->counts_len);
+	if (b->rules)
+		munmap(b->rules, PP_RULES_MAX * sizeof(uint32_t));
+	pyprof_bpf__destroy(b->skel);
+	free(b);
+	return NULL;
+}
+
+unsigned int pp_bpf_cpus(const struct pp_bpf *b)
+{
+	return b->cpus;
+}
+
+int pp_bpf_sample_program(const struct pp_bpf *b, unsigned int set)
+{
+	return b->programs[set];
+}
+
+uint64_t pp_bpf_count(const struct pp_bpf *b, unsigned int cpu, unsigned int set,
+		      enum pp_count what)
+{
+	const volatile uint64_t *counts = b->counts;
+
+	return counts[((size_t)cpu * PP_SETS_MAX + set) * PP_COUNT_MAX + what];
+}
+
+uint64_t pp_bpf_counts(const struct pp_bpf *b, unsigned int set, enum pp_count what)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int cpu = 0; cpu < b->cpus; cpu++)
+		sum += pp_bpf_count(b, cpu, set, what);
+	return sum;
+}
+
+int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata)
+{
+	b->fn = fn;
+	b->userdata = userdata;
+	return ring_buffer__consume(b->ring);
+}
+
+int pp_bpf_set_filter(struct pp_bpf *b, unsigned int set, enum pp_filter filter)
+{
+	struct pp_set_conf conf = { .filter = filter };
+
+	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.sets), &set, &conf, BPF_ANY);
+}
+
+int pp_bpf_filter_add(struct pp_bpf *b, unsigned int set, pid_t pid, bool tree)
+{
+	int fd = bpf_map__fd(b->skel->maps.filter);
+	struct pp_filter_entry e = { 0 };
+	uint32_t key = (uint32_t)pid;
+
+	(void)bpf_map_lookup_elem(fd, &key, &e);
+	e.sets |= 1U << set;
+	if (tree)
+		e.tree |= 1U << set;
+	return bpf_map_update_elem(fd, &key, &e, BPF_ANY);
+}
+
+void pp_bpf_filter_clear(struct pp_bpf *b, unsigned int set)
+{
+	int fd = bpf_map__fd(b->skel->maps.filter);
+	uint32_t key, next, *at = NULL;
+	struct pp_filter_entry e;
+
+	/* The successor is fetched before a key goes: deleting restarts an iteration at that key.
+	 */
+	while (bpf_map_get_next_key(fd, at, &next) == 0) {
+		if (at && bpf_map_lookup_elem(fd, &key, &e) == 0 && !e.sets)
+			bpf_map_delete_elem(fd, &key);
+		key = next;
+		at = &key;
+		if (bpf_map_lookup_elem(fd, &key, &e) < 0)
+			continue;
+		e.sets &= ~(1U << set);
+		e.tree &= ~(1U << set);
+		(void)bpf_map_update_elem(fd, &key, &e, BPF_EXIST);
+	}
+	if (at && bpf_map_lookup_elem(fd, &key, &e) == 0 && !e.sets)
+		bpf_map_delete_elem(fd, &key);
+}
+
+int pp_bpf_put_space(struct pp_bpf *b, pid_t pid, const struct pp_space *space)
+{
+	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.spaces), &pid, space, BPF_ANY);
+}
+
+void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(b->skel->maps.spaces), &pid);
+}
+
+int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *table)
+{
+	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.tables), &slot, table, BPF_ANY);
+}
+
+uint32_t *pp_bpf_new_chunk(struct pp_bpf *b, uint32_t chunk)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
+	size_t len = PP_CHUNK_WORDS * sizeof(uint32_t);
+	_cleanup_close_ int fd = -1;
+	void *words;
+
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "pp_chunk", sizeof(uint32_t), (uint32_t)len, 1,
+			    &opts);
+	if (fd < 0)
+		return NULL;
+	words = map_array(fd, len, PROT_READ | PROT_WRITE);
+	if (!words)
+		return NULL;
+	if (bpf_map_update_elem(bpf_map__fd(b->skel->maps.store), &chunk, &fd, BPF_ANY) < 0) {
+		munmap(words, len);
+		return NULL;
+	}
+	b->nr_chunks++;
+	return words; /* the outer map keeps the inner one */
+}
+
+void pp_bpf_drop_chunk(struct pp_bpf *b, uint32_t chunk, uint32_t *words)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(b->skel->maps.store), &chunk);
+	munmap(words, PP_CHUNK_WORDS * sizeof(uint32_t));
+	b->nr_chunks--;
+}
+
+uint32_t *pp_bpf_rules(struct pp_bpf *b)
+{
+	return b->rules;
+}
+
+uint64_t pp_bpf_bytes(const struct pp_bpf *b)
+{
+	uint64_t bytes = (uint64_t)b->nr_chunks * PP_CHUNK_WORDS * sizeof(uint32_t);
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, b->skel->obj)
+	{
+		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
+			bytes += bpf_map__max_entries(map);
+		else
+			bytes += (uint64_t)bpf_map__max_entries(map) *
+				 (bpf_map__key_size(map) + bpf_map__value_size(map));
+	}
+	return bytes;
+}

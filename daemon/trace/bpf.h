@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The BPF object: loaded once, its programs and maps behind a few functions. */
+#pragma once
+
+#include "base/macro.h"
+#include "bpf/pp_types.h"
+
+struct pp_bpf;
+
+struct pp_bpf_config {
+	size_t ring_bytes; /* of the sample ring; rounded up to a power of two of pages */
+	bool measure;	   /* time every walk */
+};
+
+/*
+ * Loads the programs and attaches the life-cycle tracepoints. What failed, and what to do about it,
+ * is in *ret_problem (static text) on error: -EPERM, -ENOSYS (kernel without BPF or BTF), …
+ */
+int pp_bpf_new(struct pp_bpf **ret, const struct pp_bpf_config *config, const char **ret_problem);
+struct pp_bpf *pp_bpf_free(struct pp_bpf *b);
+PP_DEFINE_CLEANUP(struct pp_bpf *, pp_bpf_free)
+
+unsigned int pp_bpf_cpus(const struct pp_bpf *b); /* possible ones */
+
+/* The program to be run by the perf events of set. */
+int pp_bpf_sample_program(const struct pp_bpf *b, unsigned int set);
+
+/* The counts of one CPU, as BPF goes on writing them. */
+uint64_t pp_bpf_count(const struct pp_bpf *b, unsigned int cpu, unsigned int set,
+		      enum pp_count what);
+/* Summed over CPUs. */
+uint64_t pp_bpf_counts(const struct pp_bpf *b, unsigned int set, enum pp_count what);
+
+/* Hands every record that is in the ring to fn, oldest first. Records are checked to be whole;
+ * nothing else about them is. Returns their number or a negative errno. */
+typedef void (*pp_sample_fn)(void *userdata, const struct pp_sample *s);
+int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata);
+
+/* What a set samples. */
+int pp_bpf_set_filter(struct pp_bpf *b, unsigned int set, enum pp_filter filter);
+/* Adds or removes a process (and, with tree, its descendants to come) for a PP_FILTER_PIDS set. */
+int pp_bpf_filter_add(struct pp_bpf *b, unsigned int set, pid_t pid, bool tree);
+/* Drops the set's bit from every process. */
+void pp_bpf_filter_clear(struct pp_bpf *b, unsigned int set);
+
+/* A process's address space. */
+int pp_bpf_put_space(struct pp_bpf *b, pid_t pid, const struct pp_space *space);
+void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid);
+/* For store.c: the unwind store's maps. */
+int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *table);
+/* Creates chunk number `chunk` and maps it; NULL with errno set on failure. */
+uint32_t *pp_bpf_new_chunk(struct pp_bpf *b, uint32_t chunk);
+void pp_bpf_drop_chunk(struct pp_bpf *b, uint32_t chunk, uint32_t *words);
+uint32_t *pp_bpf_rules(struct pp_bpf *b); /* PP_RULES_MAX of them */
+
+/* Bytes of kernel memory in maps. */
+uint64_t pp_bpf_bytes(const struct pp_bpf *b);

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Space is handed out in units of 1 KB by first fit over a bitmap: a few thousand units, looked for
+ * only when a table is loaded or a process's mappings change. Tables are aligned to PP_ROWS_ALIGN
+ * words and may cross chunks, because no bucket does; blocks stay within one.
+ */
+#include "trace/store.h"
+
+#include "base/clock.h"
+#include "base/u64map.h"
+#include "trace/bpf.h"
+
+#include <string.h>
+
+#define UNIT_WORDS     256U
+#define CHUNK_UNITS    (PP_CHUNK_WORDS / UNIT_WORDS)
+#define TABLE_ALIGN    (PP_ROWS_ALIGN / UNIT_WORDS)
+#define SETTLE_NS      (100 * NSEC_PER_MSEC) /* far more than a walk takes */
+#define BLOCK_UNITS(n) ((uint32_t)(((n)*PP_MAPPING_WORDS + UNIT_WORDS - 1) / UNIT_WORDS))
+
+struct dropped {
+	uint64_t since_ns;
+	uint32_t unit, nr_units;
+	int slot; /* a table slot, or -1 */
+};
+
+struct pp_store {
+	struct pp_bpf *bpf;
+	uint32_t chunks_max, nr_chunks;
+	uint32_t *words[PP_CHUNKS_MAX];
+	uint8_t *used; /* one byte a unit */
+	uint32_t units_used;
+	struct pp_table tables[PP_TABLES_MAX];
+	uint8_t slot_used[PP_TABLES_MAX];
+	uint32_t table_units[PP_TABLES_MAX];
+	uint32_t nr_tables;
+	struct pp_u64map rule_numbers;
+	struct dropped *dropped;
+	size_t nr_dropped, dropped_cap;
+};
+
+int pp_store_new(struct pp_store **ret, struct pp_bpf *bpf, size_t budget_bytes)
+{
+	_cleanup_(pp_store_freep) struct pp_store *s = calloc(1, sizeof(*s));
+	size_t chunks = budget_bytes / (PP_CHUNK_WORDS * sizeof(uint32_t));
+
+	if (!s)
+		return -ENOMEM;
+	s->bpf = bpf;
+	s->chunks_max = (uint32_t)MIN(MAX(chunks, (size_t)1), (size_t)PP_CHUNKS_MAX);
+	s->used = calloc(s->chunks_max, CHUNK_UNITS);
+	if (!s->used)
+		return -ENOMEM;
+	s->used[0] = 1; /* word 0 stays free of blocks, so that 0 can mean none */
+	s->units_used = 1;
+	s->rule_numbers.max = PP_RULES_MAX;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+struct pp_store *pp_store_free(struct pp_store *s)
+{
+	if (!s)
+		return NULL;
+	for (uint32_t i = 0; i < s->nr_chunks; i++)
+		pp_bpf_drop_chunk(s->bpf, i, s->words[i]);
+	pp_u64map_done(&s->rule_numbers);
+	free(s->dropped);
+	free(s->used);
+	free(s);
+	return NULL;
+}
+
+static int add_chunk(struct pp_store *s)
+{
+	uint32_t *words;
+
+	if (s->nr_chunks == s->chunks_max)
+		return -ENOSPC;
+	words = pp_bpf_new_chunk(s->bpf, s->nr_chunks);
+	if (!words)
+		return -ENOMEM;
+	s->words[s->nr_chunks++] = words;
+	return 0;
+}
+
+/* The first run of n free units at the alignment, or -1. */
+static int64_t find_run(const struct pp_store *s, uint32_t n, uint32_t align, bool in_one_chunk)
+{
+	uint32_t total = s->nr_chunks * CHUNK_UNITS, at = 0;
+
+	while (at + n <= total) {
+		const uint8_t *taken;
+
+		if (in_one_chunk && at / CHUNK_UNITS != (at + n - 1) / CHUNK_UNITS) {
+			at = (at / CHUNK_UNITS + 1) * CHUNK_UNITS;
+			continue;
+		}
+		taken = memrchr(s->used + at, 1, n);
+		if (!taken)
+			return at;
+		at = (uint32_t)(taken - s->used) + 1;
+		at = (at + align - 1) / align * align;
+	}
+	return -1;
+}
+
+static int64_t take_units(struct pp_store *s, uint32_t n, uint32_t align, bool in_one_chunk)
+{
+	int64_t at;
+
+	while ((at = find_run(s, n, align, in_one_chunk)) < 0) {
+		int r = add_chunk(s);
+
+		if (r < 0)
+			return r;
+	}
+	memset(s->used + at, 1, n);
+	s->units_used += n;
+	return at;
+}
+
+static void give_back(struct pp_store *s, const struct dropped *d)
+{
+	memset(s->used + d->unit, 0, d->nr_units);
+	s->units_used -= d->nr_units;
+	if (d->slot >= 0)
+		s->slot_used[d->slot] = 0;
+}
+
+/* Without memory to remember it by, the space is lost until the daemon ends rather than reused
+ * early. */
+static void drop_later(struct pp_store *s, uint32_t unit, uint32_t n, int slot)
+{
+	if (s->nr_dropped == s->dropped_cap) {
+		size_t cap = MAX(s->dropped_cap * 2, (size_t)16);
+		struct dropped *bigger = realloc(s->dropped, cap * sizeof(*bigger));
+
+		if (!bigger)
+			return;
+		s->dropped = bigger;
+		s->dropped_cap = cap;
+	}
+	s->dropped[s->nr_dropped++] = (struct dropped){ pp_now_ns(), unit, n, slot };
+}
+
+void pp_store_settle(struct pp_store *s, uint64_t now_ns)
+{
+	size_t n = 0;
+
+	while (n < s->nr_dropped && s->dropped[n].since_ns + SETTLE_NS <= now_ns)
+		give_back(s, &s->dropped[n++]);
+	if (!n)
+		return;
+	s->nr_dropped -= n;
+	memmove(s->dropped, s->dropped + n, s->nr_dropped * sizeof(*s->dropped));
+}
+
+static void write_words(struct pp_store *s, uint32_t word, const uint32_t *from, uint32_t n)
+{
+	while (n) {
+		uint32_t at = word % PP_CHUNK_WORDS, room = MIN(n, PP_CHUNK_WORDS - at);
+
+		memcpy(s->words[word / PP_CHUNK_WORDS] + at, from, room * sizeof(*from));
+		word += room;
+		from += room;
+		n -= room;
+	}
+}
+
+/* The machine-wide number of a rule; rules are only ever added, so cached numbers stay right. */
+static int rule_number(struct pp_store *s, uint32_t rule)
+{
+	uint64_t number;
+	int r;
+
+	if (pp_u64map_get(&s->rule_numbers, rule, &number))
+		return (int)number;
+	number = s->rule_numbers.len;
+	r = pp_u64map_put(&s->rule_numbers, rule, number);
+	if (r < 0)
+		return r;
+	pp_bpf_rules(s->bpf)[number] = rule;
+	return (int)number;
+}
+
+static int map_rules(struct pp_store *s, const struct pp_store_table *t, uint16_t *numbers)
+{
+	for (uint32_t i = 0; i < t->nr_rules; i++) {
+		int r = rule_number(s, t->rules[i]);
+
+		if (r < 0)
+			return r;
+		numbers[i] = (uint16_t)r;
+	}
+	return 0;
+}
+
+static int find_slot(const struct pp_store *s)
+{
+	const uint8_t *free_slot = memchr(s->slot_used, 0, PP_TABLES_MAX);
+
+	return free_slot ? (int)(free_slot - s->slot_used) : -ENOSPC;
+}
+
+static void write_rows(struct pp_store *s, uint32_t word, const struct pp_store_table *t,
+		       const uint16_t *numbers)
+{
+	for (uint32_t i = 0; i < t->nr_row_words; i++, word++) {
+		uint32_t row = t->rows[i];
+
+		s->words[word / PP_CHUNK_WORDS][word % PP_CHUNK_WORDS] =
+			(row & 0xffff0000) | numbers[row & 0xffff];
+	}
+}
+
+int pp_store_put_table(struct pp_store *s, const struct pp_store_table *t)
+{
+	uint32_t words = t->nr_row_words + t->nr_buckets;
+	uint32_t units = (words + UNIT_WORDS - 1) / UNIT_WORDS;
+	_cleanup_free_ uint16_t *numbers = NULL;
+	struct pp_table table;
+	int64_t unit;
+	int slot, r;
+
+	slot = find_slot(s);
+	if (slot < 0)
+		return slot;
+	numbers = calloc(MAX(t->nr_rules, 1U), sizeof(*numbers));
+	if (!numbers)
+		return -ENOMEM;
+	r = map_rules(s, t, numbers);
+	if (r < 0)
+		return r;
+	unit = take_units(s, units, TABLE_ALIGN, false);
+	if (unit < 0)
+		return (int)unit;
+	table = (struct pp_table){
+		.start = t->start,
+		.nr_buckets = t->nr_buckets,
+		.rows = (uint32_t)unit * UNIT_WORDS,
+		.index = (uint32_t)unit * UNIT_WORDS + t->nr_row_words,
+	};
+	write_rows(s, table.rows, t, numbers);
+	write_words(s, table.index, t->index, t->nr_buckets);
+	r = pp_bpf_put_table(s->bpf, (uint32_t)slot, &table);
+	if (r < 0) {
+		give_back(s, &(struct dropped){ 0, (uint32_t)unit, units, -1 });
+		return r;
+	}
+	s->tables[slot] = table;
+	s->table_units[slot] = units;
+	s->slot_used[slot] = 1;
+	s->nr_tables++;
+	return slot;
+}
+
+void pp_store_drop_table(struct pp_store *s, int slot)
+{
+	struct pp_table none = { 0 };
+
+	(void)pp_bpf_put_table(s->bpf, (uint32_t)slot, &none);
+	drop_later(s, s->tables[slot].rows / UNIT_WORDS, s->table_units[slot], slot);
+	s->nr_tables--;
+}
+
+uint32_t pp_store_table_words(const struct pp_store *s, int slot)
+{
+	return s->table_units[slot] * UNIT_WORDS;
+}
+
+int pp_store_put_block(struct pp_store *s, const struct pp_mapping *mappings, size_t n,
+		       uint32_t *ret)
+{
+	int64_t unit = take_units(s, BLOCK_UNITS(n), 1, true);
+
+	if (unit < 0)
+		return (int)unit;
+	*ret = (uint32_t)unit * UNIT_WORDS;
+	write_words(s, *ret, (const uint32_t *)mappings, (uint32_t)(n * PP_MAPPING_WORDS));
+	return 0;
+}
+
+void pp_store_drop_block(struct pp_store *s, uint32_t block, size_t n)
+{
+	drop_later(s, block / UNIT_WORDS, BLOCK_UNITS(n), -1);
+}
+
+void pp_store_usage(const struct pp_store *s, struct pp_store_usage *ret)
+{
+	*ret = (struct pp_store_usage){
+		.bytes = (uint64_t)s->nr_chunks * PP_CHUNK_WORDS * sizeof(uint32_t),
+		.budget = (uint64_t)s->chunks_max * PP_CHUNK_WORDS * sizeof(uint32_t),
+		.bytes_used = (uint64_t)s->units_used * UNIT_WORDS * sizeof(uint32_t),
+		.tables = s->nr_tables,
+		.rules = (uint32_t)s->rule_numbers.len,
+	};
+}
