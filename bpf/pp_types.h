@@ -164,9 +164,14 @@ struct pp_mapping {
 	__u32 kind;	  /* enum pp_mapping_kind */
 };
 
-/* A process's address space as BPF knows it (map `spaces`, key: tgid). */
+/*
+ * A process's address space as BPF knows it (map `spaces`, key: tgid). Exec and fork write the
+ * identity of the new life at once (an exec without mappings, a fork with the parent's); the daemon
+ * reads it there and adds the mappings.
+ */
 struct pp_space {
 	__u64 start_ns; /* the identity it was made for: a mismatch means "not described yet" */
+	__u64 since_ns; /* CLOCK_MONOTONIC of the exec or fork, 0: older than the daemon */
 	__u32 exec_id;
 	__u32 gen;	   /* address-space generation: what the pc cache is keyed with; never 0 */
 	__u32 block;	   /* word number of the mapping block */
@@ -193,6 +198,6 @@ struct pp_filter_entry {
 _Static_assert(sizeof(struct pp_sample) == 56, "pp_sample");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");
 _Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * 4, "pp_mapping");
-_Static_assert(sizeof(struct pp_space) == 24, "pp_space");
+_Static_assert(sizeof(struct pp_space) == 32, "pp_space");
 _Static_assert(PP_RULE_MAX <= 16, "a rule's kind has four bits");
 #endif

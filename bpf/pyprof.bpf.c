@@ -234,9 +234,15 @@ SAMPLE_PROGRAM(3)
 SEC("raw_tp/sched_process_exec")
 int on_exec(struct bpf_raw_tracepoint_args *ctx)
 {
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct pp_space space = {
+		.start_ns = BPF_CORE_READ(task, group_leader, start_boottime),
+		.since_ns = bpf_ktime_get_ns(),
+		.exec_id = (__u32)BPF_CORE_READ(task, self_exec_id),
+	};
 
-	bpf_map_delete_elem(&spaces, &tgid);
+	bpf_map_update_elem(&spaces, &tgid, &space, BPF_ANY);
 	return 0;
 }
 
@@ -247,17 +253,17 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
 	__u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
 	struct pp_filter_entry *f, inherited;
-	struct pp_space *space, copy;
+	struct pp_space *space, copy = { 0 };
 
 	if (from == to)
 		return 0; /* a thread */
 	space = bpf_map_lookup_elem(&spaces, &from);
-	if (space) {
+	if (space)
 		copy = *space;
-		copy.start_ns = BPF_CORE_READ(child, start_boottime);
-		copy.exec_id = (__u32)BPF_CORE_READ(child, self_exec_id);
-		bpf_map_update_elem(&spaces, &to, &copy, BPF_ANY);
-	}
+	copy.start_ns = BPF_CORE_READ(child, start_boottime);
+	copy.since_ns = bpf_ktime_get_ns();
+	copy.exec_id = (__u32)BPF_CORE_READ(child, self_exec_id);
+	bpf_map_update_elem(&spaces, &to, &copy, BPF_ANY);
 	f = bpf_map_lookup_elem(&filter, &from);
 	if (f && f->tree) {
 		inherited.sets = f->tree;

@@ -249,6 +249,11 @@ int pp_bpf_put_space(struct pp_bpf *b, pid_t pid, const struct pp_space *space)
 	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.spaces), &pid, space, BPF_ANY);
 }
 
+bool pp_bpf_get_space(const struct pp_bpf *b, pid_t pid, struct pp_space *ret)
+{
+	return bpf_map_lookup_elem(bpf_map__fd(b->skel->maps.spaces), &pid, ret) == 0;
+}
+
 void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid)
 {
 	(void)bpf_map_delete_elem(bpf_map__fd(b->skel->maps.spaces), &pid);

@@ -45,8 +45,9 @@ void pp_bpf_filter_clear(struct pp_bpf *b, unsigned int set);
 
 /* A process's address space. */
 int pp_bpf_put_space(struct pp_bpf *b, pid_t pid, const struct pp_space *space);
+bool pp_bpf_get_space(const struct pp_bpf *b, pid_t pid, struct pp_space *ret);
 void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid);
-/* For store.c: the unwind store's maps. */
+/* For tables.c: the unwind store's maps. */
 int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *table);
 /* Creates chunk number `chunk` and maps it; NULL with errno set on failure. */
 uint32_t *pp_bpf_new_chunk(struct pp_bpf *b, uint32_t chunk);

@@ -4,7 +4,7 @@
  * only when a table is loaded or a process's mappings change. Tables are aligned to PP_ROWS_ALIGN
  * words and may cross chunks, because no bucket does; blocks stay within one.
  */
-#include "trace/store.h"
+#include "trace/tables.h"
 
 #include "base/clock.h"
 #include "base/u64map.h"
@@ -24,7 +24,7 @@ struct dropped {
 	int slot; /* a table slot, or -1 */
 };
 
-struct pp_store {
+struct pp_tables {
 	struct pp_bpf *bpf;
 	uint32_t chunks_max, nr_chunks;
 	uint32_t *words[PP_CHUNKS_MAX];
@@ -39,9 +39,9 @@ struct pp_store {
 	size_t nr_dropped, dropped_cap;
 };
 
-int pp_store_new(struct pp_store **ret, struct pp_bpf *bpf, size_t budget_bytes)
+int pp_tables_new(struct pp_tables **ret, struct pp_bpf *bpf, size_t budget_bytes)
 {
-	_cleanup_(pp_store_freep) struct pp_store *s = calloc(1, sizeof(*s));
+	_cleanup_(pp_tables_freep) struct pp_tables *s = calloc(1, sizeof(*s));
 	size_t chunks = budget_bytes / (PP_CHUNK_WORDS * sizeof(uint32_t));
 
 	if (!s)
@@ -58,7 +58,7 @@ int pp_store_new(struct pp_store **ret, struct pp_bpf *bpf, size_t budget_bytes)
 	return 0;
 }
 
-struct pp_store *pp_store_free(struct pp_store *s)
+struct pp_tables *pp_tables_free(struct pp_tables *s)
 {
 	if (!s)
 		return NULL;
@@ -71,7 +71,7 @@ struct pp_store *pp_store_free(struct pp_store *s)
 	return NULL;
 }
 
-static int add_chunk(struct pp_store *s)
+static int add_chunk(struct pp_tables *s)
 {
 	uint32_t *words;
 
@@ -85,7 +85,7 @@ static int add_chunk(struct pp_store *s)
 }
 
 /* The first run of n free units at the alignment, or -1. */
-static int64_t find_run(const struct pp_store *s, uint32_t n, uint32_t align, bool in_one_chunk)
+static int64_t find_run(const struct pp_tables *s, uint32_t n, uint32_t align, bool in_one_chunk)
 {
 	uint32_t total = s->nr_chunks * CHUNK_UNITS, at = 0;
 
@@ -105,7 +105,7 @@ static int64_t find_run(const struct pp_store *s, uint32_t n, uint32_t align, bo
 	return -1;
 }
 
-static int64_t take_units(struct pp_store *s, uint32_t n, uint32_t align, bool in_one_chunk)
+static int64_t take_units(struct pp_tables *s, uint32_t n, uint32_t align, bool in_one_chunk)
 {
 	int64_t at;
 
@@ -120,7 +120,7 @@ static int64_t take_units(struct pp_store *s, uint32_t n, uint32_t align, bool i
 	return at;
 }
 
-static void give_back(struct pp_store *s, const struct dropped *d)
+static void give_back(struct pp_tables *s, const struct dropped *d)
 {
 	memset(s->used + d->unit, 0, d->nr_units);
 	s->units_used -= d->nr_units;
@@ -130,7 +130,7 @@ static void give_back(struct pp_store *s, const struct dropped *d)
 
 /* Without memory to remember it by, the space is lost until the daemon ends rather than reused
  * early. */
-static void drop_later(struct pp_store *s, uint32_t unit, uint32_t n, int slot)
+static void drop_later(struct pp_tables *s, uint32_t unit, uint32_t n, int slot)
 {
 	if (s->nr_dropped == s->dropped_cap) {
 		size_t cap = MAX(s->dropped_cap * 2, (size_t)16);
@@ -144,7 +144,7 @@ static void drop_later(struct pp_store *s, uint32_t unit, uint32_t n, int slot)
 	s->dropped[s->nr_dropped++] = (struct dropped){ pp_now_ns(), unit, n, slot };
 }
 
-void pp_store_settle(struct pp_store *s, uint64_t now_ns)
+void pp_tables_settle(struct pp_tables *s, uint64_t now_ns)
 {
 	size_t n = 0;
 
@@ -156,7 +156,7 @@ void pp_store_settle(struct pp_store *s, uint64_t now_ns)
 	memmove(s->dropped, s->dropped + n, s->nr_dropped * sizeof(*s->dropped));
 }
 
-static void write_words(struct pp_store *s, uint32_t word, const uint32_t *from, uint32_t n)
+static void write_words(struct pp_tables *s, uint32_t word, const uint32_t *from, uint32_t n)
 {
 	while (n) {
 		uint32_t at = word % PP_CHUNK_WORDS, room = MIN(n, PP_CHUNK_WORDS - at);
@@ -169,7 +169,7 @@ static void write_words(struct pp_store *s, uint32_t word, const uint32_t *from,
 }
 
 /* The machine-wide number of a rule; rules are only ever added, so cached numbers stay right. */
-static int rule_number(struct pp_store *s, uint32_t rule)
+static int rule_number(struct pp_tables *s, uint32_t rule)
 {
 	uint64_t number;
 	int r;
@@ -184,7 +184,7 @@ static int rule_number(struct pp_store *s, uint32_t rule)
 	return (int)number;
 }
 
-static int map_rules(struct pp_store *s, const struct pp_store_table *t, uint16_t *numbers)
+static int map_rules(struct pp_tables *s, const struct pp_table_source *t, uint16_t *numbers)
 {
 	for (uint32_t i = 0; i < t->nr_rules; i++) {
 		int r = rule_number(s, t->rules[i]);
@@ -196,14 +196,14 @@ static int map_rules(struct pp_store *s, const struct pp_store_table *t, uint16_
 	return 0;
 }
 
-static int find_slot(const struct pp_store *s)
+static int find_slot(const struct pp_tables *s)
 {
 	const uint8_t *free_slot = memchr(s->slot_used, 0, PP_TABLES_MAX);
 
 	return free_slot ? (int)(free_slot - s->slot_used) : -ENOSPC;
 }
 
-static void write_rows(struct pp_store *s, uint32_t word, const struct pp_store_table *t,
+static void write_rows(struct pp_tables *s, uint32_t word, const struct pp_table_source *t,
 		       const uint16_t *numbers)
 {
 	for (uint32_t i = 0; i < t->nr_row_words; i++, word++) {
@@ -214,7 +214,7 @@ static void write_rows(struct pp_store *s, uint32_t word, const struct pp_store_
 	}
 }
 
-int pp_store_put_table(struct pp_store *s, const struct pp_store_table *t)
+int pp_tables_put(struct pp_tables *s, const struct pp_table_source *t)
 {
 	uint32_t words = t->nr_row_words + t->nr_buckets;
 	uint32_t units = (words + UNIT_WORDS - 1) / UNIT_WORDS;
@@ -255,7 +255,7 @@ int pp_store_put_table(struct pp_store *s, const struct pp_store_table *t)
 	return slot;
 }
 
-void pp_store_drop_table(struct pp_store *s, int slot)
+void pp_tables_drop(struct pp_tables *s, int slot)
 {
 	struct pp_table none = { 0 };
 
@@ -264,13 +264,13 @@ void pp_store_drop_table(struct pp_store *s, int slot)
 	s->nr_tables--;
 }
 
-uint32_t pp_store_table_words(const struct pp_store *s, int slot)
+uint32_t pp_tables_words(const struct pp_tables *s, int slot)
 {
 	return s->table_units[slot] * UNIT_WORDS;
 }
 
-int pp_store_put_block(struct pp_store *s, const struct pp_mapping *mappings, size_t n,
-		       uint32_t *ret)
+int pp_tables_put_block(struct pp_tables *s, const struct pp_mapping *mappings, size_t n,
+			uint32_t *ret)
 {
 	int64_t unit = take_units(s, BLOCK_UNITS(n), 1, true);
 
@@ -281,14 +281,14 @@ int pp_store_put_block(struct pp_store *s, const struct pp_mapping *mappings, si
 	return 0;
 }
 
-void pp_store_drop_block(struct pp_store *s, uint32_t block, size_t n)
+void pp_tables_drop_block(struct pp_tables *s, uint32_t block, size_t n)
 {
 	drop_later(s, block / UNIT_WORDS, BLOCK_UNITS(n), -1);
 }
 
-void pp_store_usage(const struct pp_store *s, struct pp_store_usage *ret)
+void pp_tables_usage(const struct pp_tables *s, struct pp_tables_usage *ret)
 {
-	*ret = (struct pp_store_usage){
+	*ret = (struct pp_tables_usage){
 		.bytes = (uint64_t)s->nr_chunks * PP_CHUNK_WORDS * sizeof(uint32_t),
 		.budget = (uint64_t)s->chunks_max * PP_CHUNK_WORDS * sizeof(uint32_t),
 		.bytes_used = (uint64_t)s->units_used * UNIT_WORDS * sizeof(uint32_t),
