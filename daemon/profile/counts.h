@@ -8,6 +8,7 @@
 
 #include "base/macro.h"
 #include "bpf/pp_types.h"
+#include "index.h"
 
 struct pp_entry {
 	uint64_t cpu_ns;
@@ -19,8 +20,8 @@ struct pp_entry {
 
 struct pp_counts {
 	struct pp_entry *entries;
-	uint32_t *index; /* open addressing over entries, number + 1; NULL: closed or empty */
-	uint32_t nr, cap, index_cap;
+	uint32_t nr, cap;
+	struct pp_index index; /* empty once closed */
 };
 
 /* Returns 1 where the key is new, 0 where it was there, -ENOSPC (a new key, and nr is max already)

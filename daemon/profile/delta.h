@@ -8,8 +8,10 @@
 
 #include "selection.h"
 
-/* New keys between two takes; more are left out and counted as lost. */
+/* Keys counted between two takes; samples of more are left out and counted as lost. */
 #define PP_DELTA_ENTRIES_MAX (1U << 16)
+
+struct pp_delta;
 
 struct pp_delta_frame {
 	uint32_t id;	/* the stream's number, from 1 */
@@ -37,19 +39,20 @@ struct pp_delta_take {
 	const struct pp_delta_frame *frames;
 	const struct pp_delta_node *nodes; /* parents before children */
 	const struct pp_delta_count *counts;
-	const struct pp_delta_process *processes; /* those in counts, each once */
+	const struct pp_delta_process *processes; /* those in counts, each once; the profile still
+						     keeps them known */
 	size_t nr_frames, nr_nodes, nr_counts, nr_processes;
 	uint64_t lost, hidden; /* hidden: processes */
 };
 
-/* Starts at now_ns. The profile must outlive it, or be told: when the profile is freed first, the
- * delta ends and takes give nothing more. */
+/* Starts at now_ns. When the profile is freed first, the stream ends: takes give nothing more. */
 int pp_delta_new(struct pp_delta **ret, struct pp_profile *profile, uint64_t now_ns);
 struct pp_delta *pp_delta_free(struct pp_delta *d);
 PP_DEFINE_CLEANUP(struct pp_delta *, pp_delta_free)
 
 /* Takes what was counted since the last take. query's since_ns is not used; its kernel view must be
- * the same in every call. The arrays are valid until the next call on d. Returns 0 or -ENOMEM (then
- * the counts stay for the next take). */
+ * the same in every call. What was counted for a process that is not wanted now is forgotten. The
+ * arrays are valid until the next call on d. Returns 0, or -ENOMEM, -ENOSPC: the stream cannot go
+ * on, as what it has told is no longer certain. */
 int pp_delta_take(struct pp_delta *d, uint64_t now_ns, const struct pp_query *query,
 		  struct pp_delta_take *ret);

@@ -30,9 +30,12 @@ struct pp_frame_text {
 	struct pp_buf name, system, file, module; /* NUL-terminated; system, file may be "" */
 };
 
+/* The frame that stands for `frame` in this view; a final one. It may be a new one, so it must be
+ * asked for in the turn of the loop that uses it, or marked. */
+uint32_t pp_frame_shown(struct pp_store *store, uint32_t frame, enum pp_kernel_view view);
+
 /* Replaces what t held (zero-initialise it first). Returns 0 or -ENOMEM. */
-int pp_frame_text(struct pp_frame_text *t, struct pp_store *store, uint32_t frame,
-		  enum pp_kernel_view view);
+int pp_frame_text(struct pp_frame_text *t, struct pp_store *store, uint32_t frame);
 void pp_frame_text_done(struct pp_frame_text *t);
 
 /* "native", "python", …: the varlink interface's words. */

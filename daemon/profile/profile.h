@@ -32,13 +32,23 @@ struct pp_window {
 	int64_t wall_offset_ns;	   /* add to a monotonic time for nanoseconds since the epoch */
 	struct pp_counts counts;
 	uint64_t *processes; /* the lives it mentions */
-	size_t nr_processes;
+	uint32_t nr_processes, processes_cap;
 	uint64_t samples, complete, cpu_ns;
 	uint64_t lost; /* samples taken but not counted here, however they got lost */
 };
 
+/* Hears of every sample that is counted; the caller's memory, until it is dropped or the profile
+ * goes. */
+struct pp_tap {
+	void (*sample)(void *userdata, uint64_t process, uint32_t node, enum pp_end end,
+		       uint64_t cpu_ns);
+	void (*lost)(void *userdata, uint64_t n);
+	void (*gone)(void *userdata); /* the profile is being freed */
+	void *userdata;
+	struct pp_tap *next; /* private */
+};
+
 struct pp_profile;
-struct pp_delta;
 
 /* start_ns: now. The store must outlive the profile. */
 int pp_profile_new(struct pp_profile **ret, struct pp_store *store, uint64_t start_ns,
@@ -59,5 +69,8 @@ void pp_profile_advance(struct pp_profile *p, uint64_t now_ns);
 /* Windows, oldest first; the last is the open one. i < pp_profile_windows(). */
 size_t pp_profile_windows(const struct pp_profile *p);
 const struct pp_window *pp_profile_window(const struct pp_profile *p, size_t i);
+void pp_profile_tap(struct pp_profile *p, struct pp_tap *tap);
+void pp_profile_untap(struct pp_profile *p, struct pp_tap *tap);
+
 struct pp_store *pp_profile_store(const struct pp_profile *p);
 size_t pp_profile_bytes(const struct pp_profile *p); /* without the store's */

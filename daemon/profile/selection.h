@@ -38,8 +38,8 @@ struct pp_selected {
 
 struct pp_selection {
 	struct pp_store *store;
-	struct pp_stacks *stacks; /* nodes of final frames */
-	struct pp_selected *entries;
+	struct pp_stacks *stacks;    /* nodes of final frames */
+	struct pp_selected *entries; /* by process, then node */
 	size_t nr;
 	enum pp_kernel_view kernel;
 	struct pp_profile_info info;
