@@ -11,6 +11,10 @@
 #define PP_COUNTERS(X)                                                                      \
 	/* name, what a rise means */                                                       \
 	X(sideband_lost, "life-cycle records lost by the kernel; processes are read again") \
+	X(perfmap_lines_bad, "lines of perf maps that are no entries")                      \
+	X(perfmap_names_cut, "names in perf maps cut to 64 KiB")                            \
+	X(perfmap_entries_refused, "entries of perf maps over a limit")                     \
+	X(perfmap_bytes_refused, "bytes of perf maps over the limit of one map")            \
 	X(sample_malformed, "sample records refused")                                       \
 	X(processes_refused, "processes over the table's limit")                            \
 	X(mappings_cut, "executable mappings over a process's limit")                       \

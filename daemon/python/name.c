@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "python/name.h"
+
+#include <string.h>
+
+#define PYTHON_PREFIX	  "py::"
+#define PYTHON_PREFIX_LEN (sizeof(PYTHON_PREFIX) - 1)
+
+void pp_name_split(const char *text, size_t len, struct pp_name *ret)
+{
+	const char *colon;
+
+	*ret = (struct pp_name){ .kind = PP_NAME_JIT, .name = text, .len = len };
+	if (len < PYTHON_PREFIX_LEN || memcmp(text, PYTHON_PREFIX, PYTHON_PREFIX_LEN) != 0)
+		return;
+	ret->kind = PP_NAME_PYTHON;
+	ret->name += PYTHON_PREFIX_LEN;
+	ret->len -= PYTHON_PREFIX_LEN;
+	colon = memchr(ret->name, ':', ret->len);
+	if (!colon)
+		return;
+	ret->has_file = true;
+	ret->file = colon + 1;
+	ret->file_len = ret->len - (size_t)(ret->file - ret->name);
+	ret->len = (size_t)(colon - ret->name);
+}
+
+int pp_name_write(struct pp_buf *out, const struct pp_name *name)
+{
+	size_t need = name->len + name->file_len + PYTHON_PREFIX_LEN + 1;
+	int r = pp_buf_reserve(out, need);
+
+	if (r < 0)
+		return r;
+	if (name->kind == PP_NAME_PYTHON)
+		pp_buf_add(out, PYTHON_PREFIX, PYTHON_PREFIX_LEN);
+	pp_buf_add(out, name->name, name->len);
+	if (name->has_file) {
+		pp_buf_add(out, ":", 1);
+		pp_buf_add(out, name->file, name->file_len);
+	}
+	return 0;
+}

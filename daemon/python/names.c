@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A pool is a list of chunks of at most 64 KiB (one that must hold a longer record is as long as
+ * that); a reference is chunk << 16 | offset. Chunks never move, so names may be pointed at. They
+ * start small and double: a process with twenty names must not cost 64 KiB.
+ *
+ * Record: varint(len << 2 | has_file << 1 | jit), varint(file number) if has_file, len bytes.
+ * File:   varint(len), len bytes; file numbers index an array of references.
+ */
+#include "python/names.h"
+#include "base/u64map.h"
+
+#include <string.h>
+
+#define CHUNK_SHIFT    16
+#define CHUNK_MAX      (1U << CHUNK_SHIFT)
+#define CHUNK_FIRST    1024U
+#define CHUNKS_MAX     (1U << 15) /* leaves the top bit of a reference to the user */
+#define VARINT_MAX     5	  /* bytes of a 32-bit one */
+#define SLOTS_FIRST    256U
+#define HEAD_JIT       1U
+#define HEAD_FILE      2U
+#define HEAD_FLAG_BITS 2
+#define ARRAY_FIRST    16U
+
+/* An open-addressed table of (hash, number) pairs; number 0 is an empty slot. */
+struct slot {
+	uint32_t hash, number;
+};
+struct table {
+	struct slot *slots;
+	uint32_t len, cap; /* cap: a power of two, or 0 */
+};
+
+struct pp_names {
+	uint32_t refs;
+	uint32_t interned_max;
+	uint8_t **chunks;
+	uint32_t nr_chunks, cap_chunks;
+	uint32_t used, size; /* of the last chunk */
+	uint32_t *files;     /* references of file records */
+	uint32_t nr_files, cap_files;
+	struct table file_table;  /* file number + 1 */
+	struct table name_table;  /* reference + 1 */
+	const uint8_t *last_file; /* most lines name the file of the line before */
+	size_t last_file_len;
+	uint32_t last_file_number;
+	size_t memory;
+	size_t *account;
+};
+
+static void charge(struct pp_names *p, size_t more, size_t less)
+{
+	p->memory += more - less;
+	*p->account += more - less;
+}
+
+int pp_names_new(struct pp_names **ret, uint32_t interned_max, size_t *account)
+{
+	struct pp_names *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->refs = 1;
+	p->interned_max = interned_max;
+	p->account = account;
+	charge(p, sizeof(*p), 0);
+	*ret = p;
+	return 0;
+}
+
+struct pp_names *pp_names_ref(struct pp_names *p)
+{
+	p->refs++;
+	return p;
+}
+
+struct pp_names *pp_names_unref(struct pp_names *p)
+{
+	if (!p || --p->refs)
+		return NULL;
+	for (uint32_t i = 0; i < p->nr_chunks; i++)
+		free(p->chunks[i]);
+	*p->account -= p->memory;
+	free(p->chunks);
+	free(p->files);
+	free(p->file_table.slots);
+	free(p->name_table.slots);
+	free(p);
+	return NULL;
+}
+
+size_t pp_names_memory(const struct pp_names *p)
+{
+	return p->memory;
+}
+
+bool pp_names_shared(const struct pp_names *p)
+{
+	return p->refs > 1;
+}
+
+bool pp_names_full(const struct pp_names *p)
+{
+	return p->name_table.len >= p->interned_max;
+}
+
+/* Makes room in an array of elements of `size` bytes for one more; it doubles. */
+static int array_grow(struct pp_names *p, void **array, uint32_t len, uint32_t *cap, size_t size)
+{
+	uint32_t bigger = *cap ? *cap * 2 : ARRAY_FIRST;
+	void *a;
+
+	if (len < *cap)
+		return 0;
+	a = realloc(*array, bigger * size);
+	if (!a)
+		return -ENOMEM;
+	charge(p, bigger * size, *cap * size);
+	*array = a;
+	*cap = bigger;
+	return 0;
+}
+
+/* len fresh bytes, all in one chunk. */
+static int bytes_new(struct pp_names *p, size_t len, uint32_t *ret_ref, uint8_t **ret)
+{
+	if (!p->nr_chunks || p->size - p->used < len) {
+		size_t size = p->nr_chunks ? MIN(p->size * 2, CHUNK_MAX) : CHUNK_FIRST;
+		uint8_t *chunk;
+		int r;
+
+		if (p->nr_chunks >= CHUNKS_MAX)
+			return -ENOSPC;
+		r = array_grow(p, (void **)&p->chunks, p->nr_chunks, &p->cap_chunks,
+			       sizeof(*p->chunks));
+		if (r < 0)
+			return r;
+		size = MAX(size, len);
+		chunk = malloc(size);
+		if (!chunk)
+			return -ENOMEM;
+		charge(p, size, 0);
+		p->chunks[p->nr_chunks++] = chunk;
+		p->size = (uint32_t)size;
+		p->used = 0;
+	}
+	*ret_ref = (p->nr_chunks - 1) << CHUNK_SHIFT | p->used;
+	*ret = p->chunks[p->nr_chunks - 1] + p->used;
+	return 0;
+}
+
+static uint8_t *varint_put(uint8_t *p, uint32_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*p++ = (uint8_t)(v | 0x80);
+	*p++ = (uint8_t)v;
+	return p;
+}
+
+static const uint8_t *varint_get(const uint8_t *p, uint32_t *ret)
+{
+	uint32_t v = *p & 0x7f;
+
+	for (unsigned int shift = 7; *p++ & 0x80; shift += 7)
+		v |= (uint32_t)(*p & 0x7f) << shift;
+	*ret = v;
+	return p;
+}
+
+static size_t varint_len(uint32_t v)
+{
+	size_t n = 1;
+
+	for (; v >= 0x80; v >>= 7)
+		n++;
+	return n;
+}
+
+static const uint8_t *at(const struct pp_names *p, uint32_t ref)
+{
+	return p->chunks[ref >> CHUNK_SHIFT] + (ref & (CHUNK_MAX - 1));
+}
+
+static struct slot *slot_first(const struct table *t, uint32_t hash)
+{
+	return &t->slots[hash & (t->cap - 1)];
+}
+
+static struct slot *slot_next(const struct table *t, struct slot *s)
+{
+	return ++s == t->slots + t->cap ? t->slots : s;
+}
+
+static int table_put(struct pp_names *p, struct table *t, uint32_t hash, uint32_t number)
+{
+	struct slot *s;
+
+	if (t->len * 2 >= t->cap) {
+		struct table bigger = { .len = t->len, .cap = t->cap ? t->cap * 2 : SLOTS_FIRST };
+
+		bigger.slots = calloc(bigger.cap, sizeof(*bigger.slots));
+		if (!bigger.slots)
+			return -ENOMEM;
+		for (uint32_t i = 0; i < t->cap; i++) {
+			if (!t->slots[i].number)
+				continue;
+			s = slot_first(&bigger, t->slots[i].hash);
+			while (s->number)
+				s = slot_next(&bigger, s);
+			*s = t->slots[i];
+		}
+		charge(p, bigger.cap * sizeof(*s), t->cap * sizeof(*s));
+		free(t->slots);
+		*t = bigger;
+	}
+	s = slot_first(t, hash);
+	while (s->number)
+		s = slot_next(t, s);
+	*s = (struct slot){ hash, number };
+	t->len++;
+	return 0;
+}
+
+static void file_get(const struct pp_names *p, uint32_t number, const uint8_t **ret, size_t *len)
+{
+	uint32_t n;
+
+	*ret = varint_get(at(p, p->files[number]), &n);
+	*len = n;
+}
+
+static bool file_find(const struct pp_names *p, uint32_t hash, const char *file, size_t len,
+		      uint32_t *ret)
+{
+	const struct table *t = &p->file_table;
+	const uint8_t *have;
+	size_t have_len;
+
+	if (!t->cap)
+		return false;
+	for (struct slot *s = slot_first(t, hash); s->number; s = slot_next(t, s)) {
+		if (s->hash != hash)
+			continue;
+		file_get(p, s->number - 1, &have, &have_len);
+		if (have_len == len && memcmp(have, file, len) == 0) {
+			*ret = s->number - 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int file_add(struct pp_names *p, uint32_t hash, const char *file, size_t len, uint32_t *ret)
+{
+	uint8_t *start, *to;
+	uint32_t ref;
+	int r;
+
+	r = array_grow(p, (void **)&p->files, p->nr_files, &p->cap_files, sizeof(*p->files));
+	if (r < 0)
+		return r;
+	r = bytes_new(p, VARINT_MAX + len, &ref, &start);
+	if (r < 0)
+		return r;
+	if (p->file_table.len < PP_NAMES_FILES_INTERNED_MAX) {
+		r = table_put(p, &p->file_table, hash, p->nr_files + 1);
+		if (r < 0)
+			return r;
+	}
+	to = varint_put(start, (uint32_t)len);
+	memcpy(to, file, len);
+	p->used += (uint32_t)((size_t)(to - start) + len);
+	*ret = p->nr_files;
+	p->files[p->nr_files++] = ref;
+	return 0;
+}
+
+static int file_number(struct pp_names *p, const char *file, size_t len, uint32_t *ret)
+{
+	uint32_t hash;
+
+	if (p->last_file && p->last_file_len == len && memcmp(p->last_file, file, len) == 0) {
+		*ret = p->last_file_number;
+		return 0;
+	}
+	hash = (uint32_t)pp_hash(file, len);
+	if (!file_find(p, hash, file, len, ret)) {
+		int r = file_add(p, hash, file, len, ret);
+
+		if (r < 0)
+			return r;
+	}
+	p->last_file_number = *ret;
+	file_get(p, *ret, &p->last_file, &p->last_file_len);
+	return 0;
+}
+
+int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
+{
+	uint32_t file = 0, ref, head;
+	uint8_t *start, *to;
+	size_t room;
+	int r;
+
+	if (name->has_file) {
+		r = file_number(p, name->file, name->file_len, &file);
+		if (r < 0)
+			return r;
+	}
+	head = (uint32_t)name->len << HEAD_FLAG_BITS | (name->has_file ? HEAD_FILE : 0) |
+	       (name->kind == PP_NAME_JIT ? HEAD_JIT : 0);
+	room = varint_len(head) + (name->has_file ? varint_len(file) : 0) + name->len;
+	r = bytes_new(p, room, &ref, &start);
+	if (r < 0)
+		return r;
+	to = varint_put(start, head);
+	if (name->has_file)
+		to = varint_put(to, file);
+	memcpy(to, name->name, name->len);
+	p->used += (uint32_t)room;
+	*ret = ref;
+	return 0;
+}
+
+void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret)
+{
+	const uint8_t *from, *file;
+	uint32_t head, number;
+
+	from = varint_get(at(p, ref), &head);
+	*ret = (struct pp_name){
+		.kind = head & HEAD_JIT ? PP_NAME_JIT : PP_NAME_PYTHON,
+		.has_file = head & HEAD_FILE,
+		.len = head >> HEAD_FLAG_BITS,
+	};
+	if (ret->has_file) {
+		from = varint_get(from, &number);
+		file_get(p, number, &file, &ret->file_len);
+		ret->file = (const char *)file;
+	}
+	ret->name = (const char *)from;
+}
+
+static bool names_equal(const struct pp_name *a, const struct pp_name *b)
+{
+	return a->len == b->len && a->file_len == b->file_len && a->kind == b->kind &&
+	       a->has_file == b->has_file && memcmp(a->name, b->name, a->len) == 0 &&
+	       (!a->has_file || memcmp(a->file, b->file, a->file_len) == 0);
+}
+
+static uint32_t names_hash(const struct pp_name *name)
+{
+	uint64_t h = pp_hash(name->name, name->len);
+
+	if (name->has_file)
+		h ^= pp_hash(name->file, name->file_len) * 31;
+	return (uint32_t)(h ^ (uint64_t)name->kind);
+}
+
+int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
+{
+	const struct table *t = &p->name_table;
+	uint32_t hash = names_hash(name);
+	struct pp_name have;
+	int r;
+
+	if (t->cap) {
+		for (struct slot *s = slot_first(t, hash); s->number; s = slot_next(t, s)) {
+			if (s->hash != hash)
+				continue;
+			pp_names_get(p, s->number - 1, &have);
+			if (names_equal(&have, name)) {
+				*ret = s->number - 1;
+				return 0;
+			}
+		}
+	}
+	if (pp_names_full(p))
+		return -ENOENT;
+	r = pp_names_add(p, name, ret);
+	if (r < 0)
+		return r;
+	return table_put(p, &p->name_table, hash, *ret + 1);
+}

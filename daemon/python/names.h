@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where the names of perf maps are kept: an append-only pool of (qualname, file) pairs, reference-
+ * counted, addressed by 32-bit references that stay good as long as the pool. File names are kept
+ * once each. A pool made with a limit on interned names is a *dictionary*: it keeps whole names
+ * once each too, which many processes running the same code share.
+ */
+#pragma once
+
+#include "python/name.h"
+
+#define PP_NAMES_FILES_INTERNED_MAX (64U * 1024) /* later files are kept once per entry */
+
+struct pp_names;
+
+/* interned_max: 0, or a dictionary's limit. account: what the pool holds is added there, in bytes,
+ * and taken off again as it goes; it must outlive the pool. */
+int pp_names_new(struct pp_names **ret, uint32_t interned_max, size_t *account);
+struct pp_names *pp_names_ref(struct pp_names *p);
+struct pp_names *pp_names_unref(struct pp_names *p); /* returns NULL, accepts NULL */
+PP_DEFINE_CLEANUP(struct pp_names *, pp_names_unref)
+
+/* Bytes the pool holds. */
+size_t pp_names_memory(const struct pp_names *p);
+/* Whether anybody else holds a reference. */
+bool pp_names_shared(const struct pp_names *p);
+/* Whether a dictionary takes no more. */
+bool pp_names_full(const struct pp_names *p);
+
+/* Appends. Returns 0, -ENOSPC (references run out) or -ENOMEM. */
+int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret);
+/* Finds or, while the dictionary is not full, adds. Returns 0, -ENOENT (full, and not there) or
+ * -ENOMEM. */
+int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *ret);
+/* The name behind a reference; lives as long as the pool. */
+void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret);
