@@ -409,15 +409,19 @@ class Daemon:
 
 @functools.lru_cache(maxsize=None)
 def python(version):
-    """The command prefix that runs CPython VERSION; Skip where it cannot be had."""
+    """The command prefix that runs CPython VERSION; Skip where it cannot be had.
+
+    A provisioned one sees the checkout and the directory it is started in, and has a /tmp of its own.
+    """
     done = subprocess.run(
         [os.path.join(TESTS, "provision", "python"), version],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
         text=True,
     )  # fmt: skip
-    if done.returncode != 0 or not done.stdout.strip():
+    if done.returncode == 77:
         lines = done.stderr.strip().splitlines() or ["no reason given"]
         raise Skip(f"CPython {version}: {lines[-1]}")
+    expect(done.returncode == 0, f"provisioning CPython {version}: {done.stderr}")
     return tuple(shlex.split(done.stdout))
 
 
@@ -483,7 +487,8 @@ class Workload(Program):
     def __init__(self, python_command, name, *, options=("-X", "perf"), env=None, seconds=600, where):
         """where: a WorkDir that the Python can see; the program is run from a copy in it."""
         script = install_workload(where, name)
-        super().__init__([*python_command, *options, script, "--seconds", str(seconds)], env)
+        command = [*python_command, *options, script, "--seconds", str(seconds)]
+        super().__init__(command, env, cwd=where.path)
 
     def wait_ready(self, workers=1):
         """The pids of its workers, once all are in their loops."""

@@ -118,7 +118,7 @@ def learn(python_command, name, where):
         [*python_command, script, "--truth", directory],
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        timeout=120, check=False, text=True,
+        timeout=120, check=False, text=True, cwd=where.path,
     )  # fmt: skip
     pyprof.expect(done.returncode == 0, f"{name} --truth: {done.returncode}\n{done.stderr}")
     chains = []
