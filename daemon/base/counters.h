@@ -17,7 +17,18 @@
 	X(perfmap_bytes_refused, "bytes of perf maps over the limit of one map")            \
 	X(sample_malformed, "sample records refused")                                       \
 	X(processes_refused, "processes over the table's limit")                            \
+	X(unwind_entries_bad, "entries of .eh_frame that could not be decoded")             \
+	X(worker_failed, "files that crashed or stalled the ELF worker")                    \
+	X(worker_refused, "answers of the ELF worker that did not hold up")                 \
+	X(objects_refused, "mapped files over the limit; they stay unnamed")                \
 	X(mappings_cut, "executable mappings over a process's limit")                       \
+	X(processes_late, "samples of processes that ended too long before; lost")          \
+	X(processes_mismatched, "processes found to be another life than the records said") \
+	X(mappings_malformed, "mappings refused because their fields make no sense")        \
+	X(scans_refused, "processes not read again after repeated failures")                \
+	X(reader_stuck, "processes given up because their files did not answer in time")    \
+	X(reader_died, "reader processes that died over a request")                         \
+	X(reader_refused, "requests to the reader beyond its queue")                        \
 	X(strings_cut, "names over 4096 bytes, cut")                                        \
 	X(strings_refused, "names over the memory limit; frames stay unnamed")              \
 	X(frames_refused, "frames over the limit; shown as unknown")                        \

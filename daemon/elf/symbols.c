@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "elf/symbols.h"
+
+#include "elf/demangle.h"
+#include "elf/minidebug.h"
+#include "elf/plt.h"
+
+#include <string.h>
+
+#define SYMTAB_MAX   (256 * MIB) /* bytes of one symbol table */
+#define RAW_NAME_MAX 4096	 /* longer mangled names are cut: they demangle to nothing then */
+#define ALIASES_MAX  16		 /* names compared at one address */
+
+/* Where a symbol's name is. */
+enum source {
+	SOURCE_SYMTAB,
+	SOURCE_DEBUG,
+	SOURCE_MINI,
+	SOURCE_DYNSYM,
+	NR_SOURCES,
+};
+
+struct symbol {
+	uint32_t offset, size; /* from symbols.base */
+	uint32_t name;	       /* in its source's string table */
+	uint32_t reach;	       /* the largest end of the symbols up to here: how far back to look */
+	uint8_t source, rank;
+	uint16_t section;
+};
+
+struct list {
+	struct symbol *v; /* by offset */
+	size_t n, cap;
+};
+
+struct pp_symbols {
+	uint64_t base, span; /* the executable segments */
+	struct list sized, labels;
+	struct {
+		uint64_t offset, size;
+	} strings[NR_SOURCES];
+	uint8_t *mini; /* the unpacked MiniDebugInfo */
+	size_t mini_size;
+	struct pp_plt *plt;
+};
+
+static int add(struct list *l, const struct symbol *s)
+{
+	if (l->n == PP_SYMBOLS_MAX)
+		return 0;
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 256;
+		struct symbol *v = realloc(l->v, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		l->v = v;
+		l->cap = cap;
+	}
+	l->v[l->n++] = *s;
+	return 0;
+}
+
+static uint8_t rank(unsigned int binding)
+{
+	switch (binding) {
+	case STB_GLOBAL:
+	case STB_GNU_UNIQUE:
+		return 3;
+	case STB_LOCAL:
+		return 2;
+	default:
+		return 1;
+	}
+}
+
+/*
+ * A label without a size stands for the code up to the next symbol. That holds where the table
+ * names everything; one that was thinned out (.dynsym, MiniDebugInfo) would lend the label's name
+ * to the functions that are missing from it.
+ */
+static bool may_hold_labels(enum source source)
+{
+	return source == SOURCE_SYMTAB || source == SOURCE_DEBUG;
+}
+
+static int add_symbol(struct pp_symbols *s, const Elf64_Sym *sym, enum source source)
+{
+	unsigned int type = ELF64_ST_TYPE(sym->st_info);
+	struct symbol out = {
+		.offset = (uint32_t)(sym->st_value - s->base),
+		.size = (uint32_t)sym->st_size,
+		.name = sym->st_name,
+		.source = source,
+		.rank = rank(ELF64_ST_BIND(sym->st_info)),
+		.section = sym->st_shndx,
+	};
+
+	if (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE)
+		return 0;
+	if (sym->st_shndx == SHN_UNDEF || sym->st_shndx >= SHN_LORESERVE || !sym->st_name ||
+	    sym->st_value < s->base || sym->st_value - s->base >= s->span ||
+	    sym->st_size > s->span - (sym->st_value - s->base))
+		return 0;
+	if (sym->st_size)
+		return add(&s->sized, &out);
+	return may_hold_labels(source) ? add(&s->labels, &out) : 0;
+}
+
+/* Reads the table in pieces: it may be large, and is needed once. */
+static int add_table(struct pp_symbols *s, struct pp_elf *e, uint32_t type, enum source source)
+{
+	const Elf64_Shdr *table = pp_elf_section_type(e, type), *names;
+	Elf64_Sym piece[512];
+	uint64_t n;
+	int r;
+
+	if (!table || table->sh_link >= e->nr_sections || table->sh_size > SYMTAB_MAX)
+		return 0;
+	names = &e->sections[table->sh_link];
+	if (names->sh_type != SHT_STRTAB || names->sh_flags & SHF_COMPRESSED)
+		return 0;
+	s->strings[source].offset = names->sh_offset;
+	s->strings[source].size = names->sh_size;
+	n = table->sh_size / sizeof(Elf64_Sym);
+	for (uint64_t at = 0; at < n; at += ARRAY_SIZE(piece)) {
+		size_t count = (size_t)MIN(n - at, (uint64_t)ARRAY_SIZE(piece));
+
+		r = pp_elf_read(e, table->sh_offset + at * sizeof(Elf64_Sym), piece,
+				count * sizeof(Elf64_Sym));
+		if (r < 0)
+			return r == -EIO ? r : 0;
+		for (size_t i = 0; i < count; i++) {
+			r = add_symbol(s, &piece[i], source);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int add_minidebug(struct pp_symbols *s, struct pp_elf *elf)
+{
+	_cleanup_elf_ struct pp_elf *mini = NULL;
+	int r;
+
+	r = pp_minidebug_unpack(elf, &s->mini, &s->mini_size);
+	if (r == 0)
+		r = pp_elf_new_memory(&mini, s->mini, s->mini_size);
+	if (r == 0)
+		r = add_table(s, mini, SHT_SYMTAB, SOURCE_MINI);
+	return r == -ENOMEM || r == -EIO ? r : 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct symbol *x = a, *y = b;
+
+	if (x->offset != y->offset)
+		return x->offset < y->offset ? -1 : 1;
+	if (x->rank != y->rank) /* the best last: a lookup walks backwards */
+		return x->rank < y->rank ? -1 : 1;
+	return x->source < y->source ? 1 : x->source > y->source ? -1 : 0;
+}
+
+/* The same function from .dynsym again: the larger table has its names, all of them. */
+static void drop_repeats(struct list *l)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct symbol *s = &l->v[i];
+		bool repeat = false;
+
+		for (size_t j = i + 1; j < l->n && j < i + ALIASES_MAX && !repeat &&
+				       l->v[j].offset == s->offset && l->v[j].rank == s->rank;
+		     j++)
+			repeat = l->v[j].source != s->source && l->v[j].size == s->size;
+		if (!repeat)
+			l->v[kept++] = *s;
+	}
+	l->n = kept;
+}
+
+static void set_reach(struct list *l)
+{
+	uint32_t reach = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		reach = MAX(reach, l->v[i].offset + l->v[i].size);
+		l->v[i].reach = reach;
+	}
+}
+
+/* Index of the first symbol beyond offset. */
+static size_t upper_bound(const struct list *l, uint32_t offset)
+{
+	size_t low = 0, high = l->n;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (l->v[mid].offset <= offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* A label reaches to the next symbol of either kind, or its section's end. */
+static void size_labels(struct pp_symbols *s, const struct pp_elf *tables)
+{
+	for (size_t i = 0; i < s->labels.n; i++) {
+		struct symbol *l = &s->labels.v[i];
+		size_t next = upper_bound(&s->labels, l->offset);
+		size_t next_sized = upper_bound(&s->sized, l->offset);
+		uint64_t end = s->span;
+
+		if (l->section < tables->nr_sections) {
+			const Elf64_Shdr *section = &tables->sections[l->section];
+			uint64_t at = section->sh_addr - s->base;
+
+			end = l->offset >= at && l->offset - at < section->sh_size
+				      ? MIN(end, at + section->sh_size)
+				      : l->offset;
+		}
+		if (next < s->labels.n)
+			end = MIN(end, (uint64_t)s->labels.v[next].offset);
+		if (next_sized < s->sized.n)
+			end = MIN(end, (uint64_t)s->sized.v[next_sized].offset);
+		l->size = (uint32_t)(end - l->offset);
+	}
+}
+
+static void set_span(struct pp_symbols *s, const struct pp_elf *elf)
+{
+	uint64_t low = UINT64_MAX, high = 0;
+
+	for (size_t i = 0; i < elf->nr_segments; i++) {
+		const Elf64_Phdr *p = &elf->segments[i];
+
+		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) ||
+		    p->p_memsz > UINT64_MAX - p->p_vaddr)
+			continue;
+		low = MIN(low, p->p_vaddr);
+		high = MAX(high, p->p_vaddr + p->p_memsz);
+	}
+	s->base = low;
+	/* Offsets are 32 bits; no x86-64 code model but "large" goes beyond 2 GiB. */
+	s->span = high > low ? MIN(high - low, (uint64_t)UINT32_MAX) : 0;
+}
+
+static int read_all(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug)
+{
+	int r;
+
+	r = add_table(s, elf, SHT_SYMTAB, SOURCE_SYMTAB);
+	if (r == 0 && debug)
+		r = add_table(s, debug, SHT_SYMTAB, SOURCE_DEBUG);
+	if (r == 0 && !s->sized.n)
+		r = add_minidebug(s, elf);
+	if (r == 0)
+		r = add_table(s, elf, SHT_DYNSYM, SOURCE_DYNSYM);
+	if (r == 0)
+		r = pp_plt_new(&s->plt, elf);
+	return r;
+}
+
+static void shrink(struct list *l)
+{
+	struct symbol *v = l->n ? realloc(l->v, l->n * sizeof(*v)) : NULL;
+
+	if (v) {
+		l->v = v;
+		l->cap = l->n;
+	}
+}
+
+int pp_symbols_new(struct pp_symbols **ret, struct pp_elf *elf, struct pp_elf *debug)
+{
+	_cleanup_(pp_symbols_freep) struct pp_symbols *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	set_span(s, elf);
+	r = read_all(s, elf, debug);
+	if (r < 0)
+		return r;
+	if (s->sized.n)
+		qsort(s->sized.v, s->sized.n, sizeof(*s->sized.v), compare);
+	if (s->labels.n)
+		qsort(s->labels.v, s->labels.n, sizeof(*s->labels.v), compare);
+	drop_repeats(&s->sized);
+	/* Section numbers of a debug file are those of the file it was split from. */
+	size_labels(s, elf);
+	set_reach(&s->sized);
+	set_reach(&s->labels);
+	shrink(&s->sized);
+	shrink(&s->labels);
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+struct pp_symbols *pp_symbols_free(struct pp_symbols *s)
+{
+	if (!s)
+		return NULL;
+	free(s->sized.v);
+	free(s->labels.v);
+	free(s->mini);
+	pp_plt_free(s->plt);
+	free(s);
+	return NULL;
+}
+
+/* A name from its source's string table, cut to size; false: none there. */
+static bool read_name(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug,
+		      enum source source, uint32_t at, char buf[RAW_NAME_MAX])
+{
+	struct pp_elf mini = { .fd = -1, .data = s->mini, .size = s->mini_size };
+	struct pp_elf *e = source == SOURCE_DEBUG ? debug : source == SOURCE_MINI ? &mini : elf;
+	uint64_t left, want;
+
+	if (!e || at >= s->strings[source].size)
+		return false;
+	left = s->strings[source].size - at;
+	/* Most names are short, and a longer read is not much dearer. */
+	for (want = 128;; want = RAW_NAME_MAX - 1) {
+		want = MIN(want, left);
+		if (pp_elf_read(e, s->strings[source].offset + at, buf, want) < 0)
+			return false;
+		buf[want] = 0;
+		if (memchr(buf, 0, want) || want == left || want == RAW_NAME_MAX - 1)
+			return *buf != 0;
+	}
+}
+
+static size_t underscores(const char *name)
+{
+	return strspn(name, "_");
+}
+
+/* As perf chooses among aliases, so that the two agree. */
+static bool better_name(const char *a, const char *b)
+{
+	if (underscores(a) != underscores(b))
+		return underscores(a) < underscores(b);
+	return strlen(a) > strlen(b);
+}
+
+/* The best name among symbols that start where found does, cover as much and rank as high. */
+static bool name_of(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug,
+		    const struct list *l, size_t found, struct pp_symbol_hit *ret)
+{
+	char best[RAW_NAME_MAX], other[RAW_NAME_MAX];
+	const struct symbol *f = &l->v[found];
+	bool have;
+
+	have = read_name(s, elf, debug, f->source, f->name, best);
+	for (size_t i = found; i > 0 && found - i < ALIASES_MAX; i--) {
+		const struct symbol *x = &l->v[i - 1];
+
+		if (x->offset != f->offset || x->rank != f->rank)
+			break;
+		if (x->size != f->size || !read_name(s, elf, debug, x->source, x->name, other))
+			continue;
+		if (!have || better_name(other, best))
+			memcpy(best, other, sizeof(best));
+		have = true;
+	}
+	if (!have)
+		return false;
+	ret->start = s->base + f->offset;
+	ret->size = f->size;
+	pp_demangle(best, ret->name, sizeof(ret->name));
+	return true;
+}
+
+static bool lookup_in(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug,
+		      const struct list *l, uint32_t offset, struct pp_symbol_hit *ret)
+{
+	for (size_t i = upper_bound(l, offset); i > 0 && l->v[i - 1].reach > offset; i--)
+		if (offset - l->v[i - 1].offset < l->v[i - 1].size)
+			return name_of(s, elf, debug, l, i - 1, ret);
+	return false;
+}
+
+static bool lookup_plt(struct pp_symbols *s, struct pp_elf *elf, uint64_t address,
+		       struct pp_symbol_hit *ret)
+{
+	char raw[RAW_NAME_MAX];
+	size_t len;
+	uint32_t name;
+
+	if (!pp_plt_lookup(s->plt, elf, address, &ret->start, &ret->size, &name) ||
+	    !read_name(s, elf, NULL, SOURCE_DYNSYM, name, raw))
+		return false;
+	len = pp_demangle(raw, ret->name, sizeof(ret->name) - strlen("@plt"));
+	strcpy(ret->name + len, "@plt");
+	return true;
+}
+
+bool pp_symbols_lookup(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug,
+		       uint64_t address, struct pp_symbol_hit *ret)
+{
+	uint32_t offset = (uint32_t)(address - s->base);
+
+	if (address < s->base || address - s->base >= s->span)
+		return false;
+	return lookup_in(s, elf, debug, &s->sized, offset, ret) ||
+	       lookup_plt(s, elf, address, ret) ||
+	       lookup_in(s, elf, debug, &s->labels, offset, ret);
+}
+
+size_t pp_symbols_count(const struct pp_symbols *s)
+{
+	return s->sized.n + s->labels.n;
+}
+
+size_t pp_symbols_memory(const struct pp_symbols *s)
+{
+	return sizeof(*s) + (s->sized.cap + s->labels.cap) * sizeof(struct symbol) + s->mini_size +
+	       pp_plt_memory(s->plt);
+}
