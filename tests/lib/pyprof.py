@@ -30,7 +30,7 @@ from collections import namedtuple
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(TESTS)
-BUILD = os.environ.get("PYPROF_BUILD", os.path.join(ROOT, "build"))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD") or "build")
 PYPROFD = os.path.join(BUILD, "pyprofd")
 PYPROFCTL = os.path.join(BUILD, "pyprofctl")
 INTERFACE = "io.pyprof.Profiler"
@@ -123,6 +123,30 @@ def test(name):
     return register
 
 
+def suite(resource):
+    """main() for tests that all use one thing: each is called with it, resource() is a context."""
+    tap = Tap()
+    chosen = [
+        (name, function) for name, function in _tests
+        if not sys.argv[1:] or any(word in name for word in sys.argv[1:])
+    ]  # fmt: skip
+    done = 0
+    try:
+        with resource() as shared:
+            for name, function in chosen:
+                tap.run(name, functools.partial(function, shared))
+                done += 1
+    except Skip as reason:
+        for name, _function in chosen[done:]:
+            tap.line(True, name, f" # SKIP {reason}")
+    except Failed as error:
+        tap.line(False, "starts and stops cleanly")
+        diagnose(error)
+    else:
+        tap.line(True, "stops cleanly")
+    tap.finish()
+
+
 def main(before=None):
     """Runs the tests of a program: all, or those whose names contain an argument's text.
 
@@ -148,6 +172,21 @@ def main(before=None):
 def need_root():
     if os.geteuid() != 0:
         raise Skip("needs root: BPF programs are loaded")
+
+
+def as_nobody(*command):
+    """The command, run by a user who owns nothing here."""
+    need("setpriv")
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *map(str, command)]
+
+
+def cpu_seconds(pid):
+    """CPU time that a process has used, all its threads, by the scheduler's own account."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as source:
+            total += int(source.read().split()[0])
+    return total / 1e9
 
 
 def need(command):
