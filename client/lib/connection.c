@@ -39,9 +39,11 @@ static long long integer_of(const json_t *parameters, const char *key)
 /* The interface's own errors. */
 static enum pp_exit explain_own(const char *name, const json_t *p, struct pp_buf *b)
 {
-	if (strcmp(name, "NotPermitted") == 0) {
+	bool denied = strcmp(name, "NotPermitted") == 0;
+
+	if (denied || strcmp(name, "Failed") == 0) {
 		put_text(b, string_of(p, "reason"));
-		return PP_EXIT_NOT_PERMITTED;
+		return denied ? PP_EXIT_NOT_PERMITTED : PP_EXIT_FAILED;
 	}
 	if (strcmp(name, "NoSuchProcess") == 0) {
 		(void)pp_buf_printf(b,

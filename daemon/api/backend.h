@@ -61,7 +61,10 @@ struct pp_api_python {
 	const char *remedy;	/* the one-line remedy */
 };
 
-/* A session to start. The caller's right to it has been checked. */
+/*
+ * A session to start. The caller's right to it has been checked. Its profile holds the samples of
+ * pid (and descendants) only: the api does not select by pid again.
+ */
 struct pp_api_session_request {
 	unsigned int frequency; /* Hz */
 	pid_t pid;		/* 0: every process */
@@ -104,9 +107,12 @@ struct pp_api_backend {
 	/* Brings samples still in the ring into the profiles, as far as that takes no waiting:
 	 * called before a profile is read. */
 	void (*drain)(void *userdata);
-	/* Names still being looked up, and samples waiting for life-cycle records. An answer with a
-	 * profile waits, two seconds at most, for 0. */
-	uint64_t (*pending)(void *userdata);
+	/*
+	 * How much is still missing of what was sampled before time_ns (CLOCK_MONOTONIC): samples
+	 * that wait for life-cycle records, names being looked up. 0: nothing. An answer with a
+	 * profile waits for that, two seconds at most.
+	 */
+	uint64_t (*pending)(void *userdata, uint64_t time_ns);
 
 	/* The always-on rate. -EINVAL: not possible. */
 	int (*set_frequency)(void *userdata, unsigned int hz);
