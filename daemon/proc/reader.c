@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The daemon's side of the reader: encodes calls, checks replies, remembers who made it hang.
+ */
+#include "proc/reader_wire.h"
+
+#include "base/child.h"
+#include "base/counters.h"
+#include "base/fd.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define DEADLINE_MS   1000
+#define QUEUE_MAX     256   /* more waiting would be answered too late to be of use */
+#define ABANDONED_MAX 8	    /* readers stuck in the kernel beyond SIGKILL, all at once */
+#define STUCK_MAX     65536 /* targets remembered; above a machine's usual number of processes */
+
+struct pp_reader {
+	struct pp_child *child;
+	struct pp_u64map stuck; /* pid → start ticks */
+};
+
+struct call {
+	struct pp_reader *reader;
+	struct pp_target target;
+	enum pp_reader_op op;
+	union {
+		pp_reader_scan_fn scan;
+		pp_reader_identify_fn identify;
+		pp_reader_perfmap_fn perfmap;
+		pp_reader_read_fn read;
+		pp_reader_debugfile_fn debugfile;
+	} fn;
+	void *userdata;
+};
+
+/* ---- Replies --------------------------------------------------------------------------------- */
+
+struct reply {
+	struct pp_reader_reply head;
+	const char *text[PP_READER_TEXTS];
+};
+
+static int parse_reply(struct reply *r, const void *data, size_t len)
+{
+	const char *at = (const char *)data + sizeof(r->head);
+	size_t left;
+
+	if (len < sizeof(r->head))
+		return -EBADMSG;
+	memcpy(&r->head, data, sizeof(r->head));
+	left = len - sizeof(r->head);
+	for (size_t i = 0; i < PP_READER_TEXTS; i++) {
+		size_t n = r->head.text_len[i];
+
+		if (n >= left || at[n])
+			return -EBADMSG;
+		r->text[i] = at;
+		at += n + 1;
+		left -= n + 1;
+	}
+	if (r->head.error > 0 || r->head.answer >= PP_PERFMAP_ANSWERS)
+		return -EBADMSG;
+	r->head.comm[sizeof(r->head.comm) - 1] = '\0';
+	return left ? -EBADMSG : r->head.error;
+}
+
+/* Many mappings come in a memory file; its seals say that nobody changes it under our eyes. */
+static int map_text(int fd, const char **ret, size_t *ret_len)
+{
+	int64_t size = pp_memfd_check_sealed(fd);
+	void *p;
+
+	if (size <= 0 || size > (int64_t)PP_SCAN_MAPS_MAX)
+		return -EBADMSG;
+	p = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	*ret = p;
+	*ret_len = (size_t)size;
+	return 0;
+}
+
+static void finish_scan(struct call *c, int error, const struct reply *r, int *fd)
+{
+	const struct pp_reader_reply *h = &r->head;
+	struct pp_scan scan = { 0 };
+	const char *mapped = NULL;
+
+	if (error >= 0) {
+		scan = (struct pp_scan){ .start_ticks = h->start_ticks,
+					 .ppid = h->ppid,
+					 .nspid = h->nspid,
+					 .ruid = h->uids[0],
+					 .euid = h->uids[1],
+					 .suid = h->uids[2],
+					 .fsuid = h->uids[3],
+					 .dumpable = h->dumpable,
+					 .kernel_thread = h->kernel_thread,
+					 .cmdline = r->text[PP_SCAN_CMDLINE],
+					 .exe = r->text[PP_SCAN_EXE],
+					 .cgroup = r->text[PP_SCAN_CGROUP],
+					 .maps = r->text[PP_SCAN_MAPS],
+					 .maps_len = h->text_len[PP_SCAN_MAPS],
+					 .maps_cut = h->maps_cut };
+		memcpy(scan.comm, h->comm, sizeof(scan.comm));
+		if (*fd >= 0)
+			error = map_text(*fd, &mapped, &scan.maps_len);
+		if (mapped)
+			scan.maps = mapped;
+	}
+	c->fn.scan(c->userdata, error, error < 0 ? NULL : &scan);
+	if (mapped)
+		(void)munmap((void *)mapped, scan.maps_len);
+}
+
+static void finish_identify(struct call *c, int error, const struct reply *r, int *fd)
+{
+	struct pp_identity id = { .key = r->head.key, .mtime_ns = r->head.mtime_ns };
+
+	c->fn.identify(c->userdata, error, error < 0 ? NULL : &id, fd);
+}
+
+static void finish_perfmap(struct call *c, int error, const struct reply *r, int *fd)
+{
+	struct pp_perfmap_found found = { .answer = r->head.answer,
+					  .start_ticks = r->head.start_ticks,
+					  .nspid = r->head.nspid,
+					  .euid = r->head.uids[1],
+					  .key = r->head.key,
+					  .path = r->text[0] };
+
+	if (error >= 0 && (found.answer <= PP_PERFMAP_PATH) != (*fd >= 0))
+		error = -EBADMSG;
+	c->fn.perfmap(c->userdata, error, error < 0 ? NULL : &found, fd);
+}
+
+static void remember_stuck(struct pp_reader *r, struct pp_target target)
+{
+	pp_count(PP_C_reader_stuck);
+	(void)pp_u64map_put(&r->stuck, (uint64_t)target.pid, target.start_ticks);
+}
+
+static void on_reply(void *userdata, int error, const void *data, size_t len, int *fds,
+		     size_t nr_fds)
+{
+	struct call *c = userdata;
+	struct reply r = { 0 };
+	int none = -1, *fd = nr_fds ? &fds[0] : &none;
+
+	if (error == -ETIMEDOUT)
+		remember_stuck(c->reader, c->target);
+	else if (error == -EPIPE)
+		pp_count(PP_C_reader_died);
+	else if (error >= 0)
+		error = parse_reply(&r, data, len);
+	switch (c->op) {
+	case PP_READER_SCAN:
+		finish_scan(c, error, &r, fd);
+		break;
+	case PP_READER_IDENTIFY:
+		finish_identify(c, error, &r, fd);
+		break;
+	case PP_READER_PERFMAP:
+		finish_perfmap(c, error, &r, fd);
+		break;
+	case PP_READER_READ:
+		c->fn.read(c->userdata, error, r.head.size, r.text[0], r.head.text_len[0]);
+		break;
+	default:
+		c->fn.debugfile(c->userdata, error < 0 || *fd >= 0 ? error : -EBADMSG, fd);
+	}
+	free(c);
+}
+
+/* ---- Calls ----------------------------------------------------------------------------------- */
+
+static int send_call(const struct call *call, struct pp_reader_request *q, const char *const *texts,
+		     size_t nr_texts, int fd)
+{
+	_cleanup_buf_ struct pp_buf message = PP_BUF(PP_CHILD_MESSAGE_MAX);
+	struct pp_reader *r = call->reader;
+	struct call *c;
+	int e;
+
+	if (call->target.pid <= 0)
+		return -EINVAL;
+	if (pp_reader_is_stuck(r, call->target))
+		return -EBUSY;
+	q->op = call->op;
+	q->pid = call->target.pid;
+	q->start_ticks = call->target.start_ticks;
+	for (size_t i = 0; i < nr_texts; i++)
+		q->text_len[i] = (uint32_t)strlen(texts[i]);
+	e = pp_buf_add(&message, q, sizeof(*q));
+	for (size_t i = 0; i < nr_texts && e >= 0; i++)
+		if (q->text_len[i])
+			e = pp_buf_add(&message, texts[i], q->text_len[i] + 1);
+	if (e < 0)
+		return e;
+	c = malloc(sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	*c = *call;
+	e = pp_child_call(r->child, message.data, message.len, &fd, fd >= 0, on_reply, c);
+	if (e < 0) {
+		free(c);
+		pp_count(PP_C_reader_refused);
+	}
+	return e;
+}
+
+int pp_reader_scan(struct pp_reader *r, struct pp_target target, pp_reader_scan_fn fn,
+		   void *userdata)
+{
+	struct call c = { r, target, PP_READER_SCAN, { .scan = fn }, userdata };
+
+	return send_call(&c, &(struct pp_reader_request){ 0 }, NULL, 0, -1);
+}
+
+int pp_reader_identify(struct pp_reader *r, struct pp_target target, const struct pp_map *map,
+		       bool want_fd, pp_reader_identify_fn fn, void *userdata)
+{
+	struct call c = { r, target, PP_READER_IDENTIFY, { .identify = fn }, userdata };
+	struct pp_reader_request q = { .start = map->start,
+				       .end = map->end,
+				       .dev = map->dev,
+				       .ino = map->ino,
+				       .want_fd = want_fd };
+	const char *path = map->path ? map->path->text : "";
+
+	return send_call(&c, &q, &path, 1, -1);
+}
+
+int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, pp_reader_perfmap_fn fn,
+		      void *userdata)
+{
+	struct call c = { r, target, PP_READER_PERFMAP, { .perfmap = fn }, userdata };
+
+	return send_call(&c, &(struct pp_reader_request){ 0 }, NULL, 0, -1);
+}
+
+int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_t offset,
+		   size_t len, pp_reader_read_fn fn, void *userdata)
+{
+	struct call c = { r, target, PP_READER_READ, { .read = fn }, userdata };
+	struct pp_reader_request q = { .offset = offset, .len = MIN(len, (size_t)PP_READ_MAX) };
+
+	return send_call(&c, &q, NULL, 0, fd);
+}
+
+int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,
+			const struct pp_debugfile *what, pp_reader_debugfile_fn fn, void *userdata)
+{
+	struct call c = { r, target, PP_READER_DEBUGFILE, { .debugfile = fn }, userdata };
+	struct pp_reader_request q = { .build_id_len = (uint32_t)what->build_id_len };
+	const char *texts[] = { what->debuglink ?: "", what->directory ?: "" };
+
+	if (what->build_id_len > PP_BUILD_ID_MAX)
+		return -EINVAL;
+	memcpy(q.build_id, what->build_id, what->build_id_len);
+	return send_call(&c, &q, texts, ARRAY_SIZE(texts), -1);
+}
+
+/* ---- The reader ------------------------------------------------------------------------------ */
+
+int pp_reader_new(struct pp_reader **ret, sd_event *event)
+{
+	_cleanup_(pp_reader_freep) struct pp_reader *r = calloc(1, sizeof(*r));
+	static const struct pp_child_config config = { .role = "reader",
+						       .deadline_ms = DEADLINE_MS,
+						       .queue_max = QUEUE_MAX,
+						       .abandoned_max = ABANDONED_MAX };
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	r->stuck.max = STUCK_MAX;
+	e = pp_child_new(&r->child, event, &config);
+	if (e < 0)
+		return e;
+	*ret = TAKE_PTR(r);
+	return 0;
+}
+
+struct pp_reader *pp_reader_free(struct pp_reader *r)
+{
+	if (!r)
+		return NULL;
+	pp_child_free(r->child);
+	pp_u64map_done(&r->stuck);
+	free(r);
+	return NULL;
+}
+
+bool pp_reader_is_stuck(const struct pp_reader *r, struct pp_target target)
+{
+	uint64_t ticks;
+
+	if (!pp_u64map_get(&r->stuck, (uint64_t)target.pid, &ticks))
+		return false;
+	return ticks == target.start_ticks || ticks == PP_TICKS_UNKNOWN ||
+	       target.start_ticks == PP_TICKS_UNKNOWN;
+}
+
+void pp_reader_forget(struct pp_reader *r, pid_t pid)
+{
+	pp_u64map_del(&r->stuck, (uint64_t)pid);
+}
+
+size_t pp_reader_pending(const struct pp_reader *r)
+{
+	return pp_child_pending(r->child);
+}
