@@ -49,6 +49,36 @@ struct pp_names {
 	size_t *account;
 };
 
+/*
+ * Hashing dominates taking a line, so 16 bytes go into one multiplication, folded. The secrets make
+ * collisions unpredictable: whoever writes the names does not know them.
+ */
+static uint64_t secrets[2];
+
+static inline uint64_t fold(uint64_t a, uint64_t b)
+{
+	__uint128_t product = (__uint128_t)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint32_t hash_text(const char *text, size_t len, uint64_t h)
+{
+	uint64_t a, b;
+
+	h ^= fold(len ^ secrets[1], secrets[0]);
+	for (; len > 16; len -= 16, text += 16) {
+		memcpy(&a, text, 8);
+		memcpy(&b, text + 8, 8);
+		h = fold(a ^ secrets[0], b ^ secrets[1] ^ h);
+	}
+	a = b = 0;
+	memcpy(&a, text, MIN(len, 8U));
+	if (len > 8)
+		memcpy(&b, text + 8, len - 8);
+	return (uint32_t)fold(a ^ secrets[0], b ^ secrets[1] ^ h);
+}
+
 static void charge(struct pp_names *p, size_t more, size_t less)
 {
 	p->memory += more - less;
@@ -61,6 +91,10 @@ int pp_names_new(struct pp_names **ret, uint32_t interned_max, size_t *account)
 
 	if (!p)
 		return -ENOMEM;
+	if (!secrets[0]) {
+		secrets[0] = pp_mix(1) | 1;
+		secrets[1] = pp_mix(2);
+	}
 	p->refs = 1;
 	p->interned_max = interned_max;
 	p->account = account;
@@ -276,40 +310,60 @@ static int file_add(struct pp_names *p, uint32_t hash, const char *file, size_t 
 	return 0;
 }
 
-static int file_number(struct pp_names *p, const char *file, size_t len, uint32_t *ret)
+/* Remembers the file of this number as the last one. */
+static void file_set_last(struct pp_names *p, uint32_t number)
+{
+	p->last_file_number = number;
+	file_get(p, number, &p->last_file, &p->last_file_len);
+}
+
+static bool file_is_last(const struct pp_names *p, const char *file, size_t len)
+{
+	return p->last_file && p->last_file_len == len && memcmp(p->last_file, file, len) == 0;
+}
+
+/* The number of a file; one that is not there yet is added, or -ENXIO. */
+static int file_number(struct pp_names *p, const struct pp_name *name, bool add, uint32_t *ret)
 {
 	uint32_t hash;
+	int r;
 
-	if (p->last_file && p->last_file_len == len && memcmp(p->last_file, file, len) == 0) {
+	if (file_is_last(p, name->file, name->file_len)) {
 		*ret = p->last_file_number;
 		return 0;
 	}
-	hash = (uint32_t)pp_hash(file, len);
-	if (!file_find(p, hash, file, len, ret)) {
-		int r = file_add(p, hash, file, len, ret);
-
+	hash = hash_text(name->file, name->file_len, 0);
+	if (!file_find(p, hash, name->file, name->file_len, ret)) {
+		if (!add)
+			return -ENXIO;
+		r = file_add(p, hash, name->file, name->file_len, ret);
 		if (r < 0)
 			return r;
 	}
-	p->last_file_number = *ret;
-	file_get(p, *ret, &p->last_file, &p->last_file_len);
+	file_set_last(p, *ret);
 	return 0;
 }
 
-int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
+bool pp_names_is_last_file(const struct pp_names *p, const struct pp_name *name)
 {
-	uint32_t file = 0, ref, head;
+	return name->has_file && file_is_last(p, name->file, name->file_len);
+}
+
+static uint32_t name_head(const struct pp_name *name)
+{
+	return (uint32_t)name->len << HEAD_FLAG_BITS | (name->has_file ? HEAD_FILE : 0) |
+	       (name->kind == PP_NAME_JIT ? HEAD_JIT : 0);
+}
+
+/* Appends a name whose file is `file`. */
+static int name_add(struct pp_names *p, const struct pp_name *name, uint32_t file, uint32_t *ret)
+{
+	uint32_t ref, head;
 	uint8_t *start, *to;
 	size_t room;
 	int r;
 
-	if (name->has_file) {
-		r = file_number(p, name->file, name->file_len, &file);
-		if (r < 0)
-			return r;
-	}
-	head = (uint32_t)name->len << HEAD_FLAG_BITS | (name->has_file ? HEAD_FILE : 0) |
-	       (name->kind == PP_NAME_JIT ? HEAD_JIT : 0);
+	head = name_head(name);
 	room = varint_len(head) + (name->has_file ? varint_len(file) : 0) + name->len;
 	r = bytes_new(p, room, &ref, &start);
 	if (r < 0)
@@ -321,6 +375,14 @@ int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
 	p->used += (uint32_t)room;
 	*ret = ref;
 	return 0;
+}
+
+int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
+{
+	uint32_t file = 0;
+	int r = name->has_file ? file_number(p, name, true, &file) : 0;
+
+	return r < 0 ? r : name_add(p, name, file, ret);
 }
 
 void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret)
@@ -342,35 +404,39 @@ void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret)
 	ret->name = (const char *)from;
 }
 
-static bool names_equal(const struct pp_name *a, const struct pp_name *b)
+/* Whether the record at ref is this name in this file. */
+static bool is_name(const struct pp_names *p, uint32_t ref, const struct pp_name *name,
+		    uint32_t file)
 {
-	return a->len == b->len && a->file_len == b->file_len && a->kind == b->kind &&
-	       a->has_file == b->has_file && memcmp(a->name, b->name, a->len) == 0 &&
-	       (!a->has_file || memcmp(a->file, b->file, a->file_len) == 0);
-}
+	const uint8_t *from;
+	uint32_t head, number;
 
-static uint32_t names_hash(const struct pp_name *name)
-{
-	uint64_t h = pp_hash(name->name, name->len);
-
-	if (name->has_file)
-		h ^= pp_hash(name->file, name->file_len) * 31;
-	return (uint32_t)(h ^ (uint64_t)name->kind);
+	from = varint_get(at(p, ref), &head);
+	if (head != name_head(name))
+		return false;
+	if (name->has_file) {
+		from = varint_get(from, &number);
+		if (number != file)
+			return false;
+	}
+	return memcmp(from, name->name, name->len) == 0;
 }
 
 int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
 {
 	const struct table *t = &p->name_table;
-	uint32_t hash = names_hash(name);
-	struct pp_name have;
+	uint32_t hash, file = 0;
 	int r;
 
+	if (name->has_file) {
+		r = file_number(p, name, !pp_names_full(p), &file);
+		if (r < 0)
+			return r;
+	}
+	hash = hash_text(name->name, name->len, (uint64_t)file << 1 | (name->kind == PP_NAME_JIT));
 	if (t->cap) {
 		for (struct slot *s = slot_first(t, hash); s->number; s = slot_next(t, s)) {
-			if (s->hash != hash)
-				continue;
-			pp_names_get(p, s->number - 1, &have);
-			if (names_equal(&have, name)) {
+			if (s->hash == hash && is_name(p, s->number - 1, name, file)) {
 				*ret = s->number - 1;
 				return 0;
 			}
@@ -378,8 +444,6 @@ int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *re
 	}
 	if (pp_names_full(p))
 		return -ENOENT;
-	r = pp_names_add(p, name, ret);
-	if (r < 0)
-		return r;
-	return table_put(p, &p->name_table, hash, *ret + 1);
+	r = name_add(p, name, file, ret);
+	return r < 0 ? r : table_put(p, &p->name_table, hash, *ret + 1);
 }

@@ -29,8 +29,10 @@ bool pp_names_full(const struct pp_names *p);
 
 /* Appends. Returns 0, -ENOSPC (references run out) or -ENOMEM. */
 int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret);
-/* Finds or, while the dictionary is not full, adds. Returns 0, -ENOENT (full, and not there) or
- * -ENOMEM. */
+/* Finds or, while the dictionary is not full, adds. Returns 0, -ENOENT (full, and not there),
+ * -ENXIO (full, and not even its file is there), -ENOSPC or -ENOMEM. */
 int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *ret);
+/* Whether name is in the file that the call before was about. */
+bool pp_names_is_last_file(const struct pp_names *p, const struct pp_name *name);
 /* The name behind a reference; lives as long as the pool. */
 void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret);

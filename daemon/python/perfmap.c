@@ -16,8 +16,9 @@
 
 #include <string.h>
 
-#define LOG_FIRST 64
-#define LOG_MAX	  (64U * 1024) /* 1.5 MiB: sorted within the cache, and bounded scratch */
+#define LOG_FIRST  64
+#define APPEND_MIN 4096		/* entries */
+#define LOG_MAX	   (64U * 1024) /* 1.5 MiB: sorted within the cache, and bounded scratch */
 /* Runs of a map: log2(entries) of its own and as many again for each fork above it; beyond, the
  * inherited ones are made into one. */
 #define RUNS_MAX 48
@@ -43,7 +44,8 @@ struct pp_perfmaps {
 struct pp_perfmap {
 	struct pp_perfmaps *all;
 	struct pp_names *dictionary, *own; /* own: made when needed */
-	struct pp_run *runs[RUNS_MAX];	   /* oldest first */
+	bool own_file; /* the last name's file is not in the dictionary, and will never be */
+	struct pp_run *runs[RUNS_MAX]; /* oldest first */
 	uint32_t nr_runs, nr_inherited;
 	struct pp_entry *log;
 	uint32_t nr_log, cap_log;
@@ -155,30 +157,46 @@ static void drop_log(struct pp_perfmap *map)
 	map->nr_log = map->cap_log = 0;
 }
 
-/* Merges the newest runs while the one below is less than twice as long; inherited ones stay. */
+static int merge(struct pp_run **older, struct pp_run **newer)
+{
+	struct pp_run *merged;
+	int r;
+
+	if (pp_run_can_append(*older, *newer)) {
+		r = pp_run_append(older, *newer);
+	} else {
+		r = pp_run_merge(&merged, *older, *newer);
+		if (r == 0) {
+			pp_run_unref(*older);
+			*older = merged;
+		}
+	}
+	if (r == 0)
+		*newer = pp_run_unref(*newer);
+	return r;
+}
+
+/* Merges the newest runs while the one below is less than twice as long, or a large one can be had
+ * without copying what is below; inherited ones stay. */
 static void merge_runs(struct pp_perfmap *map)
 {
 	while (map->nr_runs >= map->nr_inherited + 2) {
-		struct pp_run **top = &map->runs[map->nr_runs - 2], *merged;
+		struct pp_run **top = &map->runs[map->nr_runs - 2];
 
-		if (top[0]->len / 2 >= top[1]->len && map->nr_runs < RUNS_MAX - 1)
+		if (top[0]->len / 2 >= top[1]->len && map->nr_runs < RUNS_MAX - 1 &&
+		    !(top[1]->len >= APPEND_MIN && pp_run_can_append(top[0], top[1])))
 			break;
-		if (pp_run_merge(&merged, top[0], top[1]) < 0)
+		if (merge(&top[0], &top[1]) < 0)
 			break; /* they serve as they are */
-		pp_run_unref(top[0]);
-		pp_run_unref(top[1]);
-		top[0] = merged;
 		map->nr_runs--;
 	}
 }
 
 /* Makes the log a run. Without memory for it the log's entries are lost, and counted. */
-static void flush(struct pp_perfmap *map)
+static void log_flush(struct pp_perfmap *map)
 {
 	int r = -ENOSPC;
 
-	if (!map->nr_log)
-		return;
 	if (map->nr_runs < RUNS_MAX)
 		r = pp_run_new(&map->runs[map->nr_runs], map->log, map->nr_log, map->own,
 			       map->dictionary, &map->all->used);
@@ -187,11 +205,19 @@ static void flush(struct pp_perfmap *map)
 		map->stats.refused += map->nr_log;
 		pp_count_add(PP_C_perfmap_entries_refused, map->nr_log);
 	}
-	drop_log(map);
+	map->nr_log = 0;
 	if (r < 0)
 		return;
 	map->nr_runs++;
 	merge_runs(map);
+}
+
+/* What a reader of the map does first. */
+static void settle(struct pp_perfmap *map)
+{
+	if (map->nr_log)
+		log_flush(map);
+	drop_log(map);
 }
 
 static int log_grow(struct pp_perfmap *map)
@@ -212,15 +238,17 @@ static int log_grow(struct pp_perfmap *map)
 
 static int intern(struct pp_perfmap *map, const struct pp_name *name, uint32_t *ret)
 {
-	int r = -ENOENT;
+	int r;
 
-	if (map->dictionary) {
+	if (map->dictionary &&
+	    !(map->own_file && map->own && pp_names_is_last_file(map->own, name))) {
 		r = pp_names_intern(map->dictionary, name, ret);
+		map->own_file = r == -ENXIO;
 		if (r == 0)
 			*ret |= PP_PIECE_SHARED;
+		if (r != -ENOENT && r != -ENXIO)
+			return r;
 	}
-	if (r != -ENOENT)
-		return r;
 	if (!map->own) {
 		r = pp_names_new(&map->own, 0, &map->all->used);
 		if (r < 0)
@@ -233,7 +261,7 @@ static int intern(struct pp_perfmap *map, const struct pp_name *name, uint32_t *
 static bool make_room(struct pp_perfmap *map, size_t len)
 {
 	if (map->nr_log == LOG_MAX)
-		flush(map);
+		log_flush(map);
 	map->unchecked += len;
 	if (map->nr_log < map->cap_log && map->unchecked < UNCHECKED_MAX)
 		return true;
@@ -429,7 +457,7 @@ static int flatten(struct pp_perfmap *map)
 			take(flat, run->pieces[k].start, run->pieces[k].size, &name);
 		}
 	}
-	flush(flat);
+	settle(flat);
 	for (uint32_t i = 0; i < map->nr_runs; i++)
 		pp_run_unref(map->runs[i]);
 	memcpy(map->runs, flat->runs, flat->nr_runs * sizeof(*map->runs));
@@ -443,8 +471,8 @@ int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent)
 {
 	int r;
 
-	flush(parent);
-	flush(child);
+	settle(parent);
+	settle(child);
 	if (parent->nr_runs + child->nr_runs > RUNS_MAX - RUNS_OWN) {
 		r = flatten(parent);
 		if (r < 0)
@@ -466,7 +494,7 @@ int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent)
 
 bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfmap_entry *ret)
 {
-	flush(map);
+	settle(map);
 	for (uint32_t i = map->nr_runs; i > 0; i--) {
 		const struct pp_run *run = map->runs[i - 1];
 		const struct pp_piece *piece = pp_run_find(run, address);

@@ -261,32 +261,42 @@ static int radix_sort(struct pp_entry *log, size_t len, uint64_t span, uint64_t 
 static int sort(struct pp_entry *log, size_t len)
 {
 	uint64_t min = log[0].piece.start, max = min;
-	bool sorted = true;
 
 	for (size_t i = 1; i < len; i++) {
-		uint64_t start = log[i].piece.start;
-
-		sorted &= start >= log[i - 1].piece.start;
-		min = MIN(min, start);
-		max = MAX(max, start);
+		min = MIN(min, log[i].piece.start);
+		max = MAX(max, log[i].piece.start);
 	}
-	if (sorted)
-		return 0;
 	if (len > INSERTION_MAX)
 		return radix_sort(log, len, max - min, min);
 	insertion_sort(log, len);
 	return 0;
 }
 
+/* As CPython writes them, entries come sorted and disjoint. */
+static bool is_plain(const struct pp_entry *log, size_t len)
+{
+	bool plain = true;
+
+	for (size_t i = 1; i < len; i++)
+		plain &= log[i].piece.start >= pp_piece_end(&log[i - 1].piece);
+	return plain;
+}
+
 int pp_run_new(struct pp_run **ret, struct pp_entry *log, size_t len, struct pp_names *own,
 	       struct pp_names *dictionary, size_t *account)
 {
 	_cleanup_(maker_done) struct maker m = { 0 };
-	int r = sort(log, len);
+	int r = maker_init(&m, len);
 
 	if (r < 0)
 		return r;
-	r = maker_init(&m, len);
+	if (is_plain(log, len)) {
+		for (size_t i = 0; i < len; i++)
+			m.run->pieces[i] = log[i].piece;
+		m.run->len = (uint32_t)len;
+		return maker_finish(&m, own, dictionary, account, ret);
+	}
+	r = sort(log, len);
 	for (size_t i = 0; r == 0 && i < len; i++)
 		r = take(&m, &log[i].piece, log[i].rank);
 	return r < 0 ? r : maker_finish(&m, own, dictionary, account, ret);
@@ -331,6 +341,25 @@ int pp_run_merge(struct pp_run **ret, const struct pp_run *older, const struct p
 		r = interleave(&m, older, newer);
 	}
 	return r < 0 ? r : maker_finish(&m, older->own, older->dictionary, older->account, ret);
+}
+
+bool pp_run_can_append(const struct pp_run *older, const struct pp_run *newer)
+{
+	return older->refs == 1 && pp_run_end(older) <= pp_run_start(newer);
+}
+
+int pp_run_append(struct pp_run **older, const struct pp_run *newer)
+{
+	struct pp_run *run;
+
+	run = realloc(*older, pp_run_memory(*older) + newer->len * sizeof(*newer->pieces));
+	if (!run)
+		return -ENOMEM;
+	memcpy(run->pieces + run->len, newer->pieces, newer->len * sizeof(*newer->pieces));
+	run->len += newer->len;
+	*run->account += newer->len * sizeof(*newer->pieces);
+	*older = run;
+	return 0;
 }
 
 struct pp_run *pp_run_ref(struct pp_run *run)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A run: an immutable, sorted array of pieces [start, start + size) that do not overlap, each with
- * a name. A perf map is a stack of runs; the newest one that covers an address has its name.
+ * A run: an immutable (once shared), sorted array of pieces [start, start + size) that do not
+ * overlap, each with a name. A perf map is a stack of runs; the newest one that covers an address
+ * has its name.
  */
 #pragma once
 
@@ -40,6 +41,10 @@ int pp_run_new(struct pp_run **ret, struct pp_entry *log, size_t len, struct pp_
 	       struct pp_names *dictionary, size_t *account);
 /* One run that says what newer over older says; both must use the same pools. */
 int pp_run_merge(struct pp_run **ret, const struct pp_run *older, const struct pp_run *newer);
+/* The same in place, without copying older: possible while nobody else holds it and newer lies
+ * entirely behind it. */
+bool pp_run_can_append(const struct pp_run *older, const struct pp_run *newer);
+int pp_run_append(struct pp_run **older, const struct pp_run *newer);
 struct pp_run *pp_run_ref(struct pp_run *r);
 struct pp_run *pp_run_unref(struct pp_run *r); /* returns NULL, accepts NULL */
 PP_DEFINE_CLEANUP(struct pp_run *, pp_run_unref)
