@@ -6,6 +6,13 @@
 /* Collect when the store has grown by half since the last time, but not over trifles. */
 #define COLLECT_MIN (2 * MIB)
 
+/* A table that refuses something is full: then it is time, whatever the size. */
+static uint64_t refusals(void)
+{
+	return pp_counters[PP_C_strings_refused] + pp_counters[PP_C_frames_refused] +
+	       pp_counters[PP_C_stacks_refused];
+}
+
 int pp_store_new(struct pp_store **ret)
 {
 	_cleanup_(pp_store_freep) struct pp_store *s = calloc(1, sizeof(*s));
@@ -22,6 +29,7 @@ int pp_store_new(struct pp_store **ret)
 	r = pp_stacks_new(&s->stacks, PP_STORE_NODES_MAX);
 	if (r < 0)
 		return r;
+	s->refusals_seen = refusals();
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -62,12 +70,6 @@ static uint32_t keep_frame(void *userdata, uint32_t frame)
 
 	pp_frames_mark(s->frames, final);
 	return final;
-}
-
-static uint64_t refusals(void)
-{
-	return pp_counters[PP_C_strings_refused] + pp_counters[PP_C_frames_refused] +
-	       pp_counters[PP_C_stacks_refused];
 }
 
 void pp_store_collect(struct pp_store *s)

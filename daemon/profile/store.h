@@ -36,7 +36,7 @@ struct pp_store {
 	struct pp_holder *holders;
 	size_t bytes_kept; /* after the last collection */
 	uint64_t collections;
-	uint64_t refusals_seen;
+	uint64_t refusals_seen; /* private */
 };
 
 int pp_store_new(struct pp_store **ret);

@@ -54,7 +54,7 @@ static bool equal_row(const void *table, uint32_t id, const void *key)
 	const struct entry *e = entry_of(table, id);
 	const struct key *k = key;
 
-	return e->len == k->len && !memcmp(e->text, k->text, k->len);
+	return e->len == k->len && (!k->len || !memcmp(e->text, k->text, k->len));
 }
 
 static int pool_reserve(struct pp_strings *s, size_t more)
