@@ -91,11 +91,11 @@ static struct pp_names *dictionary_get(struct pp_perfmaps *all)
 {
 	struct pp_names **d = all->dictionaries;
 
+	for (size_t i = 0; i < DICTIONARIES_MAX; i++)
+		if (d[i] && pp_names_full(d[i]) && !pp_names_shared(d[i]))
+			d[i] = pp_names_unref(d[i]);
 	if (d[0] && !pp_names_full(d[0]))
 		return pp_names_ref(d[0]);
-	for (size_t i = 0; i < DICTIONARIES_MAX; i++)
-		if (d[i] && !pp_names_shared(d[i]))
-			d[i] = pp_names_unref(d[i]);
 	for (size_t i = 0; i < DICTIONARIES_MAX; i++) {
 		if (d[i])
 			continue;
