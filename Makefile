@@ -107,6 +107,9 @@ BENCHES := $(patsubst %.c,$(B)/%,$(BENCH_C))
 PROGRAMS := $(if $(wildcard daemon/main.c),$(B)/pyprofd) $(if $(wildcard client/main.c),$(B)/pyprofctl)
 ARCHIVES := $(B)/libpp.a $(B)/libpyprof.a $(B)/libpyprofd.a
 
+# What test-kernels boots; one of them is in `make test`.
+KERNELS ?= 5.10 6.1 6.12 7
+
 # ---- Goals ------------------------------------------------------------------------------------
 
 .PHONY: all programs unit fuzzers benches deps run test test-kernels bench lint format fuzz \
@@ -148,7 +151,7 @@ test:
 test-kernels:
 	$(Q)tests/lib/deps install kernels
 	$(Q)+$(MAKE_AS_OWNER) programs
-	$(Q)BUILD=$(B) tests/vm/run $(T)
+	$(Q)BUILD=$(B) KERNELS='$(KERNELS)' tests/run vm
 
 bench:
 	$(Q)tests/lib/deps install test
