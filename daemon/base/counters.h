@@ -8,38 +8,50 @@
 
 #include <stdint.h>
 
-#define PP_COUNTERS(X)                                                                      \
-	/* name, what a rise means */                                                       \
-	X(sideband_lost, "life-cycle records lost by the kernel; processes are read again") \
-	X(perfmap_lines_bad, "lines of perf maps that are no entries")                      \
-	X(perfmap_names_cut, "names in perf maps cut to 64 KiB")                            \
-	X(perfmap_entries_refused, "entries of perf maps over a limit")                     \
-	X(perfmap_bytes_refused, "bytes of perf maps over the limit of one map")            \
-	X(sample_malformed, "sample records refused")                                       \
-	X(processes_refused, "processes over the table's limit")                            \
-	X(unwind_entries_bad, "entries of .eh_frame that could not be decoded")             \
-	X(worker_failed, "files that crashed or stalled the ELF worker")                    \
-	X(worker_refused, "answers of the ELF worker that did not hold up")                 \
-	X(objects_refused, "mapped files over the limit; they stay unnamed")                \
-	X(mappings_cut, "executable mappings over a process's limit")                       \
-	X(processes_late, "samples of processes that ended too long before; lost")          \
-	X(processes_mismatched, "processes found to be another life than the records said") \
-	X(mappings_malformed, "mappings refused because their fields make no sense")        \
-	X(scans_refused, "processes not read again after repeated failures")                \
-	X(reader_stuck, "processes given up because their files did not answer in time")    \
-	X(reader_died, "reader processes that died over a request")                         \
-	X(reader_refused, "requests to the reader beyond its queue")                        \
-	X(strings_cut, "names over 4096 bytes, cut")                                        \
-	X(strings_refused, "names over the memory limit; frames stay unnamed")              \
-	X(frames_refused, "frames over the limit; shown as unknown")                        \
-	X(stacks_refused, "stacks over the limit; their samples are lost")                  \
-	X(profile_refused, "samples with a new stack in a full profile; lost")              \
-	X(windows_late, "windows kept open longer for want of memory")                      \
-	X(delta_refused, "samples left out of a stream whose reader is too slow")           \
-	X(calls_malformed, "callers cut off because what they sent is not Varlink")         \
-	X(callers_cut, "callers cut off because they were too slow or let replies pile up") \
-	X(callers_refused, "connections and streams over a limit of the caller")            \
-	X(replies_oversized, "replies too large to send")                                   \
+#define PP_COUNTERS(X)                                                                         \
+	/* name, what a rise means */                                                          \
+	X(sideband_lost, "life-cycle records lost by the kernel; processes are read again")    \
+	X(perfmap_lines_bad, "lines of perf maps that are no entries")                         \
+	X(perfmap_names_cut, "names in perf maps cut to 64 KiB")                               \
+	X(perfmap_entries_refused, "entries of perf maps over a limit")                        \
+	X(perfmap_bytes_refused, "bytes of perf maps over the limit of one map")               \
+	X(files_refused, "mapped files over the table's limit")                                \
+	X(files_unidentified, "mapped files that could not be identified any more")            \
+	X(files_unreadable, "mapped files that are no ELF or could not be read")               \
+	X(names_failed, "batches of names that the worker failed on")                          \
+	X(tables_evicted, "unwind tables evicted for others")                                  \
+	X(tables_refused, "unwind tables that did not fit the budget")                         \
+	X(spaces_refused, "processes whose mappings BPF could not take")                       \
+	X(frames_unsure, "leaf frames whose direct caller may be missing")                     \
+	X(python_unnamed, "Python or JIT frames without an entry in a perf map")               \
+	X(perfmaps_refused, "perf maps that could not be trusted or opened")                   \
+	X(kernel_unnamed, "kernel frames without a name")                                      \
+	X(sample_malformed, "sample records refused")                                          \
+	X(processes_refused, "processes over the table's limit")                               \
+	X(worker_failed, "files that crashed or stalled the ELF worker")                       \
+	X(worker_refused, "answers of the ELF worker that did not hold up")                    \
+	X(objects_refused, "mapped files over the limit; they stay unnamed")                   \
+	X(mappings_cut, "executable mappings over a process's limit")                          \
+	X(processes_late, "samples of processes that ended too long before; lost")             \
+	X(processes_mismatched, "processes found to be another life than the records said")    \
+	X(mappings_malformed, "mappings refused because their fields make no sense")           \
+	X(scans_refused, "processes not read again after repeated failures")                   \
+	X(reader_stuck, "processes given up because their files did not answer in time")       \
+	X(reader_died, "reader processes that died over a request")                            \
+	X(reader_refused, "requests to the reader beyond its queue")                           \
+	X(strings_cut, "names over 4096 bytes, cut")                                           \
+	X(strings_refused, "names over the memory limit; frames stay unnamed")                 \
+	X(frames_refused, "frames over the limit; shown as unknown")                           \
+	X(stacks_refused, "stacks over the limit; their samples are lost")                     \
+	X(profile_refused, "samples with a new stack in a full profile; lost")                 \
+	X(windows_expired_early, "windows dropped before their time, as the profile was full") \
+	X(windows_late, "windows kept open longer for want of memory")                         \
+	X(delta_refused, "samples left out of a stream whose reader is too slow")              \
+	X(calls_malformed, "callers cut off because what they sent is not Varlink")            \
+	X(callers_cut, "callers cut off because they were too slow or let replies pile up")    \
+	X(callers_refused, "connections and streams over a limit of the caller")               \
+	X(processes_unlisted, "processes left out of a list that would be too long")           \
+	X(replies_oversized, "replies too large to send")                                      \
 	X(replies_over_quota, "profiles refused: the caller holds too many bytes already")
 
 enum pp_counter {

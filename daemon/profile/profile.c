@@ -197,6 +197,24 @@ static int mention(struct pp_profile *p, uint64_t process)
 	return 0;
 }
 
+/* When the profile is full, the present matters more than the past. */
+static int count(struct pp_profile *p, uint64_t process, uint32_t node, enum pp_end end,
+		 uint64_t cpu_ns)
+{
+	struct pp_counts *c = &open_window(p)->counts;
+	int r;
+
+	for (;;) {
+		size_t room = p->config.entries_max - p->nr_entries;
+
+		r = pp_counts_add(c, process, node, end, cpu_ns, c->nr + room);
+		if (r != -ENOSPC || p->nr_windows == 1)
+			return r;
+		pp_count(PP_C_windows_expired_early);
+		expire_oldest(p);
+	}
+}
+
 int pp_profile_add(struct pp_profile *p, uint64_t time_ns, uint64_t process, uint32_t node,
 		   enum pp_end end, uint64_t cpu_ns)
 {
@@ -207,8 +225,7 @@ int pp_profile_add(struct pp_profile *p, uint64_t time_ns, uint64_t process, uin
 	w = open_window(p);
 	r = mention(p, process);
 	if (r >= 0)
-		r = pp_counts_add(&w->counts, process, node, end, cpu_ns,
-				  w->counts.nr + p->config.entries_max - p->nr_entries);
+		r = count(p, process, node, end, cpu_ns);
 	if (r < 0) {
 		pp_count(PP_C_profile_refused);
 		pp_profile_lost(p, 1);

@@ -20,7 +20,8 @@
 struct pp_profile_config {
 	uint64_t window_ns;   /* 0: one window that stays open (a session) */
 	uint32_t windows_max; /* closed windows that are kept */
-	uint32_t entries_max; /* over all windows; a new key beyond is refused */
+	uint32_t entries_max; /* over all windows; full: the oldest window goes, the open one
+				 refuses */
 	/* May be NULL, both or none. */
 	void (*ref)(void *userdata, uint64_t process);
 	void (*unref)(void *userdata, uint64_t process);

@@ -181,23 +181,42 @@ static void a_session_is_one_window(void **state)
 	assert_int_equal(w->nr_refs, 1);
 }
 
-static void a_full_profile_refuses_new_keys_only(void **state)
+static void a_full_session_refuses_new_keys_only(void **state)
 {
 	struct world *w = *state;
-	struct pp_profile_config config = { SECOND, 1, 10, on_ref, on_unref, w };
+	struct pp_profile_config config = { 0, 0, 10, on_ref, on_unref, w };
 	_cleanup_(pp_profile_freep) struct pp_profile *p = NULL;
 	uint64_t before = pp_counters[PP_C_profile_refused];
 
 	assert_int_equal(pp_profile_new(&p, w->store, T0, &config), 0);
 	for (uint64_t i = 0; i < 10; i++)
-		assert_int_equal(pp_profile_add(p, T0 + i / 5 * SECOND, i, 0, PP_END_ROOT, 1), 0);
+		assert_int_equal(pp_profile_add(p, T0, i, 0, PP_END_ROOT, 1), 0);
 	assert_int_equal(pp_profile_add(p, T0 + SECOND, 10, 0, PP_END_ROOT, 1), -ENOSPC);
 	assert_int_equal(pp_profile_add(p, T0 + SECOND, 9, 0, PP_END_ROOT, 1), 0);
 	assert_int_equal(pp_counters[PP_C_profile_refused], before + 1);
-	assert_int_equal(last(p)->samples, 6);
+	assert_int_equal(last(p)->samples, 11);
 	assert_int_equal(last(p)->lost, 1);
-	/* What expires makes room. */
-	assert_int_equal(pp_profile_add(p, T0 + 2 * SECOND, 10, 0, PP_END_ROOT, 1), 0);
+}
+
+static void a_full_ring_forgets_its_oldest(void **state)
+{
+	struct world *w = *state;
+	struct pp_profile_config config = { SECOND, 5, 10, on_ref, on_unref, w };
+	_cleanup_(pp_profile_freep) struct pp_profile *p = NULL;
+	uint64_t before = pp_counters[PP_C_windows_expired_early];
+
+	assert_int_equal(pp_profile_new(&p, w->store, T0, &config), 0);
+	for (uint64_t i = 0; i < 12; i++)
+		assert_int_equal(pp_profile_add(p, T0 + i / 4 * SECOND, i, 0, PP_END_ROOT, 1), 0);
+	/* 4 + 4 + 2, then the first four made room. */
+	assert_int_equal(pp_profile_windows(p), 2);
+	assert_int_equal(pp_profile_window(p, 0)->start_ns, T0 + SECOND);
+	assert_int_equal(pp_counters[PP_C_windows_expired_early], before + 1);
+	assert_int_equal(w->nr_refs, 8);
+	for (uint64_t i = 0; i < 6; i++)
+		assert_int_equal(pp_profile_add(p, T0 + 2 * SECOND, 20 + i, 0, PP_END_ROOT, 1), 0);
+	assert_int_equal(pp_profile_windows(p), 1);
+	assert_int_equal(pp_profile_add(p, T0 + 2 * SECOND, 30, 0, PP_END_ROOT, 1), -ENOSPC);
 }
 
 /* What a client knows a stack by: "frame;frame;…", root first. */
@@ -737,7 +756,8 @@ int main(void)
 		TEST(a_late_sample_counts_in_the_open_window),
 		TEST(a_long_silence_empties_the_ring),
 		TEST(a_session_is_one_window),
-		TEST(a_full_profile_refuses_new_keys_only),
+		TEST(a_full_session_refuses_new_keys_only),
+		TEST(a_full_ring_forgets_its_oldest),
 		TEST(names_that_come_late_merge),
 		TEST(a_selection_says_what_span_it_covers),
 		TEST(a_selection_asks_about_each_process_once),
