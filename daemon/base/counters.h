@@ -28,6 +28,7 @@
 	X(kernel_unnamed, "kernel frames without a name")                                      \
 	X(sample_malformed, "sample records refused")                                          \
 	X(processes_refused, "processes over the table's limit")                               \
+	X(unwind_entries_bad, "entries of .eh_frame that could not be decoded")             \
 	X(worker_failed, "files that crashed or stalled the ELF worker")                       \
 	X(worker_refused, "answers of the ELF worker that did not hold up")                    \
 	X(objects_refused, "mapped files over the limit; they stay unnamed")                   \
