@@ -25,7 +25,7 @@ static size_t find_build_id(const uint8_t *p, size_t size, uint8_t *id)
 		if (name_len > size || h.n_descsz > size - name_len)
 			return 0;
 		if (h.n_type == NT_GNU_BUILD_ID && h.n_namesz == 4 && !memcmp(p, "GNU", 4) &&
-		    h.n_descsz && h.n_descsz <= PP_BUILD_ID_MAX) {
+		    h.n_descsz && h.n_descsz <= PP_ELF_BUILD_ID_MAX) {
 			memcpy(id, p + name_len, h.n_descsz);
 			return h.n_descsz;
 		}
@@ -46,7 +46,7 @@ static size_t build_id_at(struct pp_elf *elf, uint64_t offset, uint64_t size, ui
 	return find_build_id(p, size, id);
 }
 
-size_t pp_build_id(struct pp_elf *elf, uint8_t id[PP_BUILD_ID_MAX])
+size_t pp_build_id(struct pp_elf *elf, uint8_t id[PP_ELF_BUILD_ID_MAX])
 {
 	size_t len = 0;
 
@@ -183,7 +183,7 @@ static bool checksum_is(struct pp_elf *debug, uint32_t wanted)
 
 bool pp_debug_file_matches(struct pp_elf *elf, struct pp_elf *debug)
 {
-	uint8_t id[PP_BUILD_ID_MAX], debug_id[PP_BUILD_ID_MAX];
+	uint8_t id[PP_ELF_BUILD_ID_MAX], debug_id[PP_ELF_BUILD_ID_MAX];
 	size_t len = pp_build_id(elf, id), debug_len = pp_build_id(debug, debug_id);
 	struct pp_elf_info info = { 0 };
 

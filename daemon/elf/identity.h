@@ -10,7 +10,7 @@
 int pp_identify(struct pp_elf *elf, struct pp_elf_info *ret);
 
 /* The GNU build-id; its length, 0 for none. */
-size_t pp_build_id(struct pp_elf *elf, uint8_t id[PP_BUILD_ID_MAX]);
+size_t pp_build_id(struct pp_elf *elf, uint8_t id[PP_ELF_BUILD_ID_MAX]);
 
 /* Whether a separate debug file belongs to elf: by equal build-ids or, where elf has none, by the
  * checksum beside its debug link. */

@@ -4,7 +4,7 @@
 
 #include "base/macro.h"
 
-#define PP_BUILD_ID_MAX	       32 /* bytes; GNU ld writes 20, lld 8 to 20, Go's is not of this kind */
+#define PP_ELF_BUILD_ID_MAX	       32 /* bytes; GNU ld writes 20, lld 8 to 20, Go's is not of this kind */
 #define PP_DEBUGLINK_MAX       256 /* a file's basename with its NUL */
 #define PP_OBJECT_SEGMENTS_MAX 16  /* LOAD segments kept */
 
@@ -27,7 +27,7 @@ struct pp_elf_info {
 	uint32_t pad2;
 	uint64_t table_hash;  /* of the table image, as pp_table_image_hash(); 0: no table */
 	uint64_t bad_entries; /* .eh_frame entries that could not be used */
-	uint8_t build_id[PP_BUILD_ID_MAX];
+	uint8_t build_id[PP_ELF_BUILD_ID_MAX];
 	char debuglink[PP_DEBUGLINK_MAX]; /* "" for none; a plain file name, without slashes */
 	struct pp_elf_segment segments[PP_OBJECT_SEGMENTS_MAX];
 };

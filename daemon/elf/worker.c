@@ -111,7 +111,7 @@ static bool info_valid(const struct pp_elf_info *i)
 {
 	size_t link = strnlen(i->debuglink, sizeof(i->debuglink));
 
-	return i->build_id_len <= PP_BUILD_ID_MAX && i->bad_entries <= BAD_ENTRIES_MAX &&
+	return i->build_id_len <= PP_ELF_BUILD_ID_MAX && i->bad_entries <= BAD_ENTRIES_MAX &&
 	       link < sizeof(i->debuglink) && !memchr(i->debuglink, '/', link) &&
 	       strcmp(i->debuglink, ".") && strcmp(i->debuglink, "..") && i->is_python <= 1 &&
 	       i->has_symtab <= 1 && segments_valid(i);
