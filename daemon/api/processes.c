@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Processes as the interface shows them. */
+#include "api/internal.h"
+
+#include "base/counters.h"
+#include "ipc/varlink.h"
+#include <string.h>
+
+/* A reply of 16 MiB holds about this many, long command lines included. */
+#define PROCESSES_MAX 16384
+
+/* Sets a text of any bytes; an absent one is left out. */
+static int set_text(json_t *object, const char *key, const char *text, size_t len)
+{
+	if (!text)
+		return 0;
+	return json_object_set_new(object, key, pp_json_text(text, len));
+}
+
+static int set_atom(json_t *object, const char *key, const struct pp_atom *atom)
+{
+	return atom ? set_text(object, key, atom->text, atom->len) : 0;
+}
+
+static int set_string(json_t *object, const char *key, const char *text)
+{
+	return text ? set_text(object, key, text, strlen(text)) : 0;
+}
+
+static int set_python(json_t *o, const struct pp_api_python *py)
+{
+	int r = json_object_set_new(o, "map_entries", json_integer((json_int_t)py->map_entries));
+
+	r |= set_string(o, "map_path", py->map_path);
+	if (!py->is_python)
+		return r;
+	r |= set_string(o, "python", py->version[0] ? py->version : "unknown");
+	r |= set_string(o, "trampolines", py->trampolines);
+	r |= set_string(o, "problem", py->problem);
+	r |= set_string(o, "remedy", py->remedy);
+	if (py->frames)
+		r |= json_object_set_new(o, "coverage",
+					 json_real((double)py->named / (double)py->frames));
+	return r;
+}
+
+int pp_api_process(struct pp_api *api, const struct pp_process *p, json_t **ret)
+{
+	json_auto_t *o = NULL;
+	struct pp_api_python py = { 0 };
+	int r;
+
+	o = json_pack("{s:I, s:i, s:i, s:I, s:b, s:I, s:I}", "id", (json_int_t)p->id, "pid",
+		      (int)p->pid, "ppid", (int)p->ppid, "uid",
+		      p->has_ids ? (json_int_t)p->euid : -1, "alive", (int)p->alive, "samples",
+		      (json_int_t)p->samples, "complete", (json_int_t)p->complete);
+	if (!o)
+		return -ENOMEM;
+	api->backend.python(api->backend.userdata, p, &py);
+	r = set_text(o, "comm", p->comm, strnlen(p->comm, sizeof(p->comm)));
+	if (p->cmdline)
+		r |= set_atom(o, "command", p->cmdline);
+	else
+		r |= json_object_set_new(o, "command", json_string(""));
+	r |= set_atom(o, "unit", p->unit);
+	r |= set_atom(o, "container", p->container);
+	r |= set_python(o, &py);
+	if (r)
+		return -ENOMEM;
+	*ret = TAKE_PTR(o);
+	return 0;
+}
+
+struct list {
+	struct pp_api *api;
+	struct pp_viewer viewer;
+	json_t *processes;
+	unsigned int hidden, cut;
+	int error;
+};
+
+static bool add(const struct pp_process *p, void *arg)
+{
+	struct list *l = arg;
+	json_t *json;
+
+	if (!pp_api_sees(&l->viewer, p)) {
+		l->hidden += p->alive;
+		return true;
+	}
+	if (json_array_size(l->processes) >= PROCESSES_MAX) {
+		l->cut++;
+		return true;
+	}
+	l->error = pp_api_process(l->api, p, &json);
+	if (l->error == 0 && json_array_append_new(l->processes, json) < 0)
+		l->error = -ENOMEM;
+	return l->error == 0;
+}
+
+int pp_api_list_processes(struct pp_call *call, json_t *parameters, void *userdata)
+{
+	struct pp_api *api = userdata;
+	struct list l = { .api = api, .viewer = pp_api_viewer(api, call) };
+	const char *bad = pp_params_parse(parameters, NULL, 0);
+
+	if (bad)
+		return pp_call_invalid(call, bad);
+	l.processes = json_array();
+	if (!l.processes)
+		return -ENOMEM;
+	api->backend.each_process(api->backend.userdata, add, &l);
+	if (l.error < 0) {
+		json_decref(l.processes);
+		return pp_api_failed(call, "list the processes", l.error);
+	}
+	pp_count_add(PP_C_processes_unlisted, l.cut);
+	return pp_call_reply(
+		call, json_pack("{s:o, s:i}", "processes", l.processes, "hidden", (int)l.hidden));
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Watch: a stream of deltas. Where the caller has not taken the last one yet, a turn is left out
+ * and the counts stay for the next, so a slow reader costs no memory and its sum stays right.
+ */
+#include "api/internal.h"
+
+#include "base/clock.h"
+#include "ipc/varlink.h"
+#include "profile/delta.h"
+#include "profile/end.h"
+
+#define INTERVAL_MS_MIN	    50 /* a screen that is redrawn more often only flickers */
+#define INTERVAL_MS_MAX	    60000
+#define INTERVAL_MS_DEFAULT 1000
+
+struct pp_api_watch {
+	struct pp_api_watch *next, **at;
+	struct pp_api *api;
+	struct pp_call *call;
+	sd_event_source *timer;
+	struct pp_delta *delta;
+	struct pp_viewer viewer;
+	struct pp_scope scope;
+	uint32_t session; /* 0: the always-on profile */
+	uint64_t interval_usec;
+};
+
+static struct pp_api_watch *watch_free(struct pp_api_watch *w)
+{
+	if (!w)
+		return NULL;
+	if (w->at) {
+		*w->at = w->next;
+		if (w->next)
+			w->next->at = w->at;
+	}
+	sd_event_source_disable_unref(w->timer);
+	pp_delta_free(w->delta);
+	pp_scope_done(&w->scope);
+	free(w);
+	return NULL;
+}
+PP_DEFINE_CLEANUP(struct pp_api_watch *, watch_free)
+
+static int frames_json(struct pp_store *store, const struct pp_delta_take *t, json_t *array)
+{
+	struct pp_frame_text text = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; i < t->nr_frames && r == 0; i++) {
+		const struct pp_frame *f = pp_frames_describe(store->frames, t->frames[i].frame);
+		const char *kind = pp_kind_text(f->kind);
+
+		r = pp_frame_text(&text, store, t->frames[i].frame);
+		if (r == 0)
+			r = json_array_append_new(
+				array, json_pack("{s:I, s:s, s:s, s:s, s:s}", "id",
+						 (json_int_t)t->frames[i].id, "kind", kind, "name",
+						 text.name.data, "file", text.file.data, "module",
+						 text.module.data));
+	}
+	pp_frame_text_done(&text);
+	return r ? -ENOMEM : 0;
+}
+
+static int nodes_json(const struct pp_delta_take *t, json_t *array)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->nr_nodes; i++) {
+		const struct pp_delta_node *n = &t->nodes[i];
+
+		r |= json_array_append_new(
+			array, json_pack("{s:I, s:I, s:I}", "id", (json_int_t)n->id, "parent",
+					 (json_int_t)n->parent, "frame", (json_int_t)n->frame));
+	}
+	return r ? -ENOMEM : 0;
+}
+
+static int counts_json(const struct pp_delta_take *t, json_t *array)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->nr_counts; i++) {
+		const struct pp_delta_count *n = &t->counts[i];
+		json_t *o = json_pack("{s:I, s:I, s:I, s:I}", "process", (json_int_t)n->process,
+				      "node", (json_int_t)n->node, "samples",
+				      (json_int_t)n->samples, "cpu_ns", (json_int_t)n->cpu_ns);
+
+		if (!pp_end_complete(n->end))
+			r |= json_object_set_new(o, "truncated", json_string(pp_end_text(n->end)));
+		r |= json_array_append_new(array, o);
+	}
+	return r ? -ENOMEM : 0;
+}
+
+static int processes_json(const struct pp_api_watch *w, const struct pp_delta_take *t,
+			  json_t *array)
+{
+	struct pp_api *api = w->api;
+
+	for (size_t i = 0; i < t->nr_processes; i++) {
+		uint32_t id = (uint32_t)t->processes[i].id;
+		const struct pp_process *p = api->backend.process(api->backend.userdata, id);
+		json_t *json;
+
+		if (!t->processes[i].first || !p)
+			continue;
+		if (pp_api_process(api, p, &json) < 0 || json_array_append_new(array, json) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int take_json(const struct pp_api_watch *w, struct pp_store *store,
+		     const struct pp_delta_take *t, json_t **ret)
+{
+	json_auto_t *frames = json_array(), *nodes = json_array(), *counts = json_array();
+	json_auto_t *processes = json_array();
+	int r;
+
+	r = frames_json(store, t, frames);
+	if (r == 0)
+		r = nodes_json(t, nodes);
+	if (r == 0)
+		r = counts_json(t, counts);
+	if (r == 0)
+		r = processes_json(w, t, processes);
+	if (r < 0)
+		return r;
+	*ret = json_pack("{s:I, s:I, s:O, s:O, s:O, s:O, s:I, s:I}", "start_ns",
+			 (json_int_t)t->start_wall_ns, "end_ns", (json_int_t)t->end_wall_ns,
+			 "frames", frames, "nodes", nodes, "counts", counts, "processes", processes,
+			 "lost", (json_int_t)t->lost, "hidden", (json_int_t)t->hidden);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* What to look at now; NULL: the session is gone. */
+static struct pp_profile *find_profile(struct pp_api_watch *w, struct pp_choice *choice)
+{
+	const struct pp_api_backend *b = &w->api->backend;
+	struct pp_api_session *s;
+
+	if (!w->session)
+		return b->profile(b->userdata);
+	s = pp_session_find(w->api, &w->viewer, w->session);
+	if (!s)
+		return NULL;
+	choice->first = &s->scope;
+	choice->any_pid = true;
+	return b->session_profile(b->userdata, s->id);
+}
+
+/* Sends one delta. Returns a negative errno where the stream cannot go on. */
+static int send_delta(struct pp_api_watch *w)
+{
+	struct pp_choice choice = { .api = w->api, .viewer = w->viewer, .second = &w->scope };
+	struct pp_query query = { .want = pp_choice_want,
+				  .userdata = &choice,
+				  .kernel = w->viewer.kernel };
+	struct pp_profile *profile;
+	struct pp_delta_take take;
+	json_t *json;
+	int r;
+
+	w->api->backend.drain(w->api->backend.userdata);
+	profile = find_profile(w, &choice);
+	if (!profile)
+		return -ENOENT;
+	pp_choice_begin(&choice);
+	r = pp_delta_take(w->delta, pp_now_ns(), &query, &take);
+	pp_choice_end(&choice);
+	if (r == 0)
+		r = take_json(w, pp_profile_store(profile), &take, &json);
+	return r < 0 ? r : pp_call_continue(w->call, json);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct pp_api_watch *w = userdata;
+	struct pp_call *call = w->call;
+	uint64_t now = usec;
+	int64_t session = w->session;
+	int r = 0;
+
+	if (!pp_call_backlog(call))
+		r = send_delta(w);
+	if (r >= 0) {
+		/* Turns that a busy machine made us miss are not made up for. */
+		sd_event_now(w->api->event, CLOCK_MONOTONIC, &now);
+		sd_event_source_set_time(source, MAX(usec + w->interval_usec, now));
+		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
+	pp_call_on_gone(call, NULL, NULL);
+	watch_free(w);
+	if (r == -ENOENT)
+		(void)pp_api_no_such_session(call, session);
+	else
+		(void)pp_api_failed(call, "go on with the stream", r);
+	return 0;
+}
+
+static void on_gone(struct pp_call *call _unused_, void *data)
+{
+	watch_free(data);
+}
+
+void pp_watches_session_ends(struct pp_api *api, uint32_t session)
+{
+	for (struct pp_api_watch *w = api->watches, *next; w; w = next) {
+		struct pp_call *call = w->call;
+
+		next = w->next;
+		if (w->session != session)
+			continue;
+		pp_call_on_gone(call, NULL, NULL);
+		watch_free(w);
+		(void)pp_api_no_such_session(call, session);
+	}
+}
+
+static int start(struct pp_api_watch *w, struct pp_profile *profile)
+{
+	struct pp_api *api = w->api;
+	uint64_t now;
+	int r;
+
+	r = pp_delta_new(&w->delta, profile, pp_now_ns());
+	if (r < 0)
+		return r;
+	sd_event_now(api->event, CLOCK_MONOTONIC, &now);
+	r = sd_event_add_time(api->event, &w->timer, CLOCK_MONOTONIC, now + w->interval_usec,
+			      USEC_PER_MSEC, on_timer, w);
+	if (r < 0)
+		return r;
+	w->next = api->watches;
+	if (w->next)
+		w->next->at = &w->next;
+	w->at = &api->watches;
+	api->watches = w;
+	pp_call_on_gone(w->call, on_gone, w);
+	return 0;
+}
+
+int pp_api_watch(struct pp_call *call, json_t *parameters, void *userdata)
+{
+	struct pp_api *api = userdata;
+	_cleanup_(watch_freep) struct pp_api_watch *w = calloc(1, sizeof(*w));
+	int64_t session = 0, interval_ms = INTERVAL_MS_DEFAULT;
+	struct pp_choice unused = { 0 };
+	struct pp_profile *profile;
+	json_t *filter = NULL;
+	const struct pp_param params[] = {
+		{ "session", PP_PARAM_INT, .min = 1, .max = UINT32_MAX, .target = &session },
+		{ "interval_ms", PP_PARAM_INT, .min = INTERVAL_MS_MIN, .max = INTERVAL_MS_MAX,
+		  .target = &interval_ms },
+		{ "filter", PP_PARAM_OBJECT, .target = &filter },
+	};
+	const char *bad = pp_params_parse(parameters, params, ARRAY_SIZE(params));
+	int r;
+
+	if (bad)
+		return pp_call_invalid(call, bad);
+	if (!w)
+		return -ENOMEM;
+	r = pp_scope_parse(&w->scope, filter, &bad);
+	if (r < 0)
+		return bad ? pp_call_invalid(call, bad) : r;
+	w->api = api;
+	w->call = call;
+	w->viewer = pp_api_viewer(api, call);
+	w->session = (uint32_t)session;
+	w->interval_usec = (uint64_t)interval_ms * USEC_PER_MSEC;
+	if (pp_api_check_pid(api, call, &w->viewer, w->scope.pid))
+		return 0;
+	profile = find_profile(w, &unused);
+	if (!profile)
+		return pp_api_no_such_session(call, session);
+	r = start(w, profile);
+	if (r < 0)
+		return pp_api_failed(call, "start the stream", r);
+	TAKE_PTR(w);
+	return 0;
+}
