@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The files that code runs from. A mapping names its file by device, inode and path; the reader
+ * says which contents that is (an object), the worker what is in it: segments, unwind table, names.
+ *
+ * Everything here is asynchronous: a question is asked once, and whoever waits hears of the answer
+ * by a hook. Frames of a file that is not identified yet collect in its sighting, and move to the
+ * object when it is known.
+ */
+#pragma once
+
+#include "elf/object.h"
+#include "pcs.h"
+#include "proc/processes.h"
+
+#include <systemd/sd-event.h>
+
+struct pp_files;
+struct pp_reader;
+struct pp_store;
+
+/* What the daemon knows of an object beyond elf/object.h: object->userdata. */
+struct pp_file {
+	struct pp_object *object;
+	struct pp_pcs pcs; /* by file offset */
+	int fd, debug_fd;  /* open while there is work to do on it */
+	uint64_t fd_used_ns;
+	bool load_wanted, naming, opening, debug_asked;
+	uint8_t opens_failed;
+};
+
+struct pp_files_hooks {
+	/* A mapping of p got its object. */
+	void (*on_object)(void *userdata, struct pp_process *p, struct pp_object *o);
+	/* The object was read: it is READY or FAILED. table_fd: its table image, or -1; borrowed.
+	 */
+	void (*on_loaded)(void *userdata, struct pp_object *o, int table_fd);
+	/* The object goes; nothing maps it. */
+	void (*on_free)(void *userdata, struct pp_object *o);
+};
+
+int pp_files_new(struct pp_files **ret, sd_event *event, struct pp_reader *reader,
+		 struct pp_processes *processes, struct pp_store *store,
+		 const struct pp_files_hooks *hooks, void *userdata);
+/* Ends what is in flight and lets go of processes; to be called before they are freed. */
+void pp_files_stop(struct pp_files *f);
+struct pp_files *pp_files_free(struct pp_files *f);
+PP_DEFINE_CLEANUP(struct pp_files *, pp_files_free)
+
+/* The mapping's object is wanted: it is there at once if the file was looked at a moment ago. */
+void pp_files_want(struct pp_files *f, struct pp_process *p, struct pp_map *map);
+/* The object's contents are wanted: segments and unwind table. */
+void pp_files_want_load(struct pp_files *f, struct pp_object *o);
+
+/* Where frames of the mapping's file are kept: the object's, or while that is not known its
+ * sighting's. NULL where there can be none. */
+struct pp_pcs *pp_files_pcs(struct pp_files *f, struct pp_process *p, struct pp_map *map);
+
+/* Goes on with what can go on: names, loads, descriptors to close. Called every drain. */
+void pp_files_tick(struct pp_files *f, uint64_t now_ns);
+/* Frames of a collection have gone. */
+void pp_files_swept(struct pp_files *f);
+
+struct pp_objects *pp_files_objects(struct pp_files *f);
+/* Frames sampled up to time_ns that wait for their names. */
+size_t pp_files_pending(const struct pp_files *f, uint64_t time_ns);
+
+void pp_object_pin(struct pp_object *o);
+void pp_object_unpin(struct pp_object *o);

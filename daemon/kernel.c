@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "kernel.h"
+
+#include "base/counters.h"
+#include "elf/kallsyms.h"
+#include "pcs.h"
+#include "profile/store.h"
+
+#include <string.h>
+
+#define RELOAD_NS \
+	(10 * NSEC_PER_SEC)    /* modules and BPF programs do not come more often than names age */
+#define STEP_BYTES (256 * KIB) /* of /proc/kallsyms, some ms */
+
+struct pp_kernel {
+	struct pp_kallsyms *symbols;
+	struct pp_store *store;
+	struct pp_pcs pcs;
+	uint64_t loaded_ns;
+	bool stale;
+};
+
+int pp_kernel_new(struct pp_kernel **ret, struct pp_store *store)
+{
+	_cleanup_(pp_kernel_freep) struct pp_kernel *k = calloc(1, sizeof(*k));
+	int r;
+
+	if (!k)
+		return -ENOMEM;
+	k->store = store;
+	r = pp_kallsyms_new(&k->symbols, NULL);
+	if (r < 0)
+		return r;
+	/* Without names a profile is still a profile; status tells. */
+	(void)pp_kallsyms_start(k->symbols);
+	*ret = TAKE_PTR(k);
+	return 0;
+}
+
+struct pp_kernel *pp_kernel_free(struct pp_kernel *k)
+{
+	if (!k)
+		return NULL;
+	pp_pcs_done(&k->pcs, k->store);
+	pp_kallsyms_free(k->symbols);
+	free(k);
+	return NULL;
+}
+
+static uint32_t unnamed(struct pp_kernel *k, uint64_t pc, uint32_t *ret_module)
+{
+	uint32_t frame;
+
+	if (pp_strings_get(k->store->strings, "[kernel]", strlen("[kernel]"), ret_module) < 0 ||
+	    pp_frames_unnamed(k->store->frames, PP_KIND_KERNEL, *ret_module, pc, &frame) < 0)
+		return PP_FRAME_UNKNOWN;
+	return frame;
+}
+
+static bool named(struct pp_kernel *k, uint64_t pc, uint32_t *ret)
+{
+	struct pp_kernel_symbol symbol;
+	const char *module;
+	bool stale = false;
+
+	if (!pp_kallsyms_lookup(k->symbols, pc, &symbol, &stale)) {
+		k->stale |= stale;
+		return false;
+	}
+	module = symbol.module[0] ? symbol.module : "[kernel]";
+	return pp_store_frame(k->store, PP_KIND_KERNEL, symbol.name, strlen(symbol.name), NULL, 0,
+			      module, strlen(module), ret) == 0;
+}
+
+uint32_t pp_kernel_frame(struct pp_kernel *k, uint64_t pc, bool exact, uint64_t time_ns)
+{
+	uint64_t key = exact ? pc : pc - 1;
+	uint32_t frame, module;
+
+	if (pp_pcs_get(&k->pcs, key, &frame))
+		return frame;
+	if (named(k, key, &frame)) {
+		pp_pcs_put(&k->pcs, key, frame);
+		return frame;
+	}
+	frame = unnamed(k, key, &module);
+	if (!pp_kallsyms_loading(k->symbols) || frame == PP_FRAME_UNKNOWN) {
+		pp_count(PP_C_kernel_unnamed);
+		return frame;
+	}
+	if (pp_frames_pending(k->store->frames, PP_KIND_KERNEL, module, key, &frame) < 0)
+		return PP_FRAME_UNKNOWN;
+	if (pp_pcs_put_pending(&k->pcs, key, frame, time_ns) < 0)
+		(void)pp_frames_give_up(k->store->frames, frame);
+	return frame;
+}
+
+static void settle_pending(struct pp_kernel *k)
+{
+	while (k->pcs.nr_pending) {
+		struct pp_pending_pc pc = k->pcs.pending[0];
+		uint32_t frame;
+
+		pp_pcs_drop_pending(&k->pcs, 0);
+		if (named(k, pc.key, &frame) &&
+		    pp_frames_resolve(k->store->frames, pc.frame, frame) == 0)
+			pp_pcs_put(&k->pcs, pc.key, frame);
+		else
+			(void)pp_frames_give_up(k->store->frames, pc.frame);
+	}
+}
+
+void pp_kernel_tick(struct pp_kernel *k, uint64_t now_ns)
+{
+	if (k->stale && !pp_kallsyms_loading(k->symbols) && k->loaded_ns + RELOAD_NS < now_ns) {
+		k->stale = false;
+		k->loaded_ns = now_ns;
+		if (pp_kallsyms_start(k->symbols) == 0)
+			pp_pcs_forget(&k->pcs);
+	}
+	if (!pp_kallsyms_loading(k->symbols))
+		return;
+	if (pp_kallsyms_step(k->symbols, STEP_BYTES) > 0)
+		return;
+	k->loaded_ns = now_ns;
+	settle_pending(k);
+}
+
+void pp_kernel_swept(struct pp_kernel *k)
+{
+	pp_pcs_swept(&k->pcs, k->store);
+}
+
+size_t pp_kernel_pending(const struct pp_kernel *k, uint64_t time_ns)
+{
+	return pp_pcs_pending(&k->pcs, time_ns);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What manager.c (the loop) and backend.c (its answers to the API) share. */
+#pragma once
+
+#include "api/backend.h"
+#include "base/buf.h"
+#include "manager.h"
+#include "proc/processes.h"
+#include "profile/end.h"
+#include "profile/store.h"
+
+struct pp_api;
+struct pp_bpf;
+struct pp_files;
+struct pp_kernel;
+struct pp_pythons;
+struct pp_reader;
+struct pp_resolve;
+struct pp_sessions;
+struct pp_sideband;
+struct pp_unwind;
+
+struct pp_manager {
+	struct pp_manager_config config;
+	sd_event *event;
+	sd_event_source *drain_timer, *life_io, *life_timer, *sigterm, *sigint;
+
+	/* From the kernel up. */
+	struct pp_bpf *bpf;
+	struct pp_sideband *sideband;
+	struct pp_reader *reader;
+	struct pp_processes *processes;
+	struct pp_store *store;
+	struct pp_unwind *unwind;
+	struct pp_files *files;
+	struct pp_pythons *pythons;
+	struct pp_kernel *kernel;
+	struct pp_resolve *resolve;
+	struct pp_sessions *sessions;
+	struct pp_api *api;
+	struct pp_holder holder;
+
+	/* The pump in progress. */
+	const struct pp_life *life;
+	size_t nr_life, next_life;
+	uint64_t up_to_ns;
+	struct pp_buf early; /* samples newer than the life-cycle records read so far */
+	size_t scans;	     /* with the reader */
+
+	uint64_t started_ns, second_ns, cpus_ns;
+	uint64_t samples, complete, longest_turn_ns;
+	uint64_t ends[PP_END_MAX];
+
+	/* What the last status call handed out. */
+	struct pp_api_counter truncated[PP_END_MAX];
+	struct pp_api_counter counters[16];
+	struct pp_api_cpu *per_cpu;
+	const char *features[8];
+	char kernel_release[65];
+};
+
+void pp_manager_pump(struct pp_manager *m);
+void pp_manager_fill_backend(struct pp_manager *m, struct pp_api_backend *b);

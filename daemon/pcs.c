@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "pcs.h"
+
+#include "profile/store.h"
+
+bool pp_pcs_get(const struct pp_pcs *p, uint64_t key, uint32_t *ret_frame)
+{
+	uint64_t frame;
+
+	if (!pp_u64map_get(&p->frames, key, &frame))
+		return false;
+	*ret_frame = (uint32_t)frame;
+	return true;
+}
+
+void pp_pcs_put(struct pp_pcs *p, uint64_t key, uint32_t frame)
+{
+	p->frames.max = PP_PCS_MAX;
+	(void)pp_u64map_put(&p->frames, key, frame);
+}
+
+int pp_pcs_put_pending(struct pp_pcs *p, uint64_t key, uint32_t frame, uint64_t time_ns)
+{
+	int r;
+
+	if (p->nr_pending == p->pending_cap) {
+		size_t cap = MAX(p->pending_cap * 2, (size_t)16);
+		struct pp_pending_pc *bigger = realloc(p->pending, cap * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		p->pending = bigger;
+		p->pending_cap = cap;
+	}
+	p->frames.max = PP_PCS_MAX;
+	r = pp_u64map_put(&p->frames, key, frame);
+	if (r < 0)
+		return r;
+	p->pending[p->nr_pending++] = (struct pp_pending_pc){ key, time_ns, frame };
+	return 0;
+}
+
+void pp_pcs_drop_pending(struct pp_pcs *p, size_t i)
+{
+	p->pending[i] = p->pending[--p->nr_pending];
+	if (!p->nr_pending) {
+		free(p->pending);
+		p->pending = NULL;
+		p->pending_cap = 0;
+	}
+}
+
+size_t pp_pcs_pending(const struct pp_pcs *p, uint64_t time_ns)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->nr_pending; i++)
+		n += p->pending[i].time_ns <= time_ns;
+	return n;
+}
+
+void pp_pcs_swept(struct pp_pcs *p, struct pp_store *store)
+{
+	struct pp_u64map kept = { .max = PP_PCS_MAX };
+	uint64_t key, frame;
+	size_t i = 0;
+
+	while (pp_u64map_next(&p->frames, &i, &key, &frame))
+		if (pp_frames_is_live(store->frames, (uint32_t)frame))
+			(void)pp_u64map_put(&kept, key,
+					    pp_frames_final(store->frames, (uint32_t)frame));
+	pp_u64map_done(&p->frames);
+	p->frames = kept;
+}
+
+void pp_pcs_forget(struct pp_pcs *p)
+{
+	pp_u64map_clear(&p->frames);
+	for (size_t i = 0; i < p->nr_pending; i++)
+		(void)pp_u64map_put(&p->frames, p->pending[i].key, p->pending[i].frame);
+}
+
+void pp_pcs_done(struct pp_pcs *p, struct pp_store *store)
+{
+	for (size_t i = 0; i < p->nr_pending; i++)
+		(void)pp_frames_give_up(store->frames, p->pending[i].frame);
+	free(p->pending);
+	pp_u64map_done(&p->frames);
+	*p = (struct pp_pcs){ 0 };
+}

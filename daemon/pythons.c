@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "pythons.h"
+
+#include "base/counters.h"
+#include "base/clock.h"
+#include "proc/reader.h"
+#include "profile/store.h"
+#include "python/version.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+struct pp_pythons {
+	struct pp_reader *reader;
+	struct pp_store *store;
+	struct pp_perfmaps *maps;
+	struct pp_python *newest;
+};
+
+/* A request to the reader. The process is referenced; its python lives as long. */
+struct request {
+	struct pp_pythons *pythons;
+	struct pp_process *process;
+};
+
+int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_store *store,
+		   size_t perfmaps_bytes)
+{
+	_cleanup_(pp_pythons_freep) struct pp_pythons *ps = calloc(1, sizeof(*ps));
+	int r;
+
+	if (!ps)
+		return -ENOMEM;
+	ps->reader = reader;
+	ps->store = store;
+	r = pp_perfmaps_new(&ps->maps, perfmaps_bytes);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(ps);
+	return 0;
+}
+
+struct pp_pythons *pp_pythons_free(struct pp_pythons *ps)
+{
+	if (!ps)
+		return NULL;
+	pp_perfmaps_free(ps->maps);
+	free(ps);
+	return NULL;
+}
+
+static struct pp_python *get_python(struct pp_pythons *ps, struct pp_process *p)
+{
+	struct pp_python *py = p->python;
+
+	if (py)
+		return py;
+	py = calloc(1, sizeof(*py));
+	if (!py)
+		return NULL;
+	py->process = p;
+	py->fd = -1;
+	py->older = ps->newest;
+	if (py->older)
+		py->older->newer = py;
+	ps->newest = py;
+	p->python = py;
+	return py;
+}
+
+void pp_pythons_gone(struct pp_pythons *ps, struct pp_process *p)
+{
+	struct pp_python *py = p->python;
+
+	if (!py)
+		return;
+	if (py->newer)
+		py->newer->older = py->older;
+	else
+		ps->newest = py->older;
+	if (py->older)
+		py->older->newer = py->newer;
+	pp_pymap_free(py->pymap);
+	pp_pcs_done(&py->pcs, ps->store);
+	pp_close(py->fd);
+	free(py->path);
+	free(py);
+	p->python = NULL;
+}
+
+static void want_map(struct pp_pythons *ps, struct pp_python *py)
+{
+	if (!py->pymap && pp_pymap_new(&py->pymap, ps->maps) < 0)
+		return;
+	pp_pymap_want(py->pymap);
+}
+
+void pp_pythons_mapping(struct pp_pythons *ps, struct pp_process *p, const struct pp_map *map)
+{
+	struct pp_python *py;
+	uint32_t version;
+
+	if (map->kind == PP_MAP_ANON) {
+		py = get_python(ps, p);
+		if (!py)
+			return;
+		py->arena = true;
+		want_map(ps, py);
+	} else if (map->kind == PP_MAP_FILE && map->path &&
+		   pp_pyversion_from_path(map->path->text, &version)) {
+		py = get_python(ps, p);
+		if (!py)
+			return;
+		py->is_python = true;
+		if (!py->version || version > py->version)
+			py->version = version;
+	}
+}
+
+void pp_pythons_version(struct pp_pythons *ps, struct pp_process *p, uint32_t version)
+{
+	struct pp_python *py = get_python(ps, p);
+
+	if (!py)
+		return;
+	py->is_python = true;
+	if (pp_pyversion_valid(version))
+		py->version = version;
+}
+
+void pp_pythons_forked(struct pp_pythons *ps, struct pp_process *parent, struct pp_process *child,
+		       uint64_t now_ns)
+{
+	struct pp_python *from = parent->python, *to;
+
+	if (!from || !(to = get_python(ps, child)))
+		return;
+	to->is_python = from->is_python;
+	to->version = from->version;
+	to->arena = from->arena;
+	if (!from->pymap || to->pymap || pp_pymap_new(&to->pymap, ps->maps) < 0)
+		return;
+	(void)pp_pymap_fork(from->pymap, to->pymap, now_ns);
+}
+
+/* The next image appends to the same file: what is there now names nothing of its. */
+void pp_pythons_execed(struct pp_pythons *ps, struct pp_process *old, struct pp_process *next)
+{
+	struct pp_python *from = old->python, *to;
+
+	if (!from || !from->pymap)
+		return;
+	to = get_python(ps, next);
+	if (!to || to->pymap || pp_pymap_new(&to->pymap, ps->maps) < 0) {
+		pp_pymap_exit(from->pymap);
+		return;
+	}
+	pp_pymap_exec(from->pymap, to->pymap, next->born_ns);
+	if (from->fd >= 0)
+		to->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
+	if (from->path)
+		to->path = strdup(from->path);
+}
+
+void pp_pythons_exited(struct pp_process *p)
+{
+	struct pp_python *py = p->python;
+
+	if (py && py->pymap)
+		pp_pymap_exit(py->pymap);
+}
+
+/* ---- Frames ---------------------------------------------------------------------------------- */
+
+static int named_frame(struct pp_pythons *ps, const struct pp_name *name, uint32_t *ret)
+{
+	if (name->kind == PP_NAME_PYTHON)
+		return pp_store_frame(ps->store, PP_KIND_PYTHON, name->name, name->len, name->file,
+				      name->file_len, "[python]", strlen("[python]"), ret);
+	return pp_store_frame(ps->store, PP_KIND_JIT, name->name, name->len, NULL, 0, "[jit]",
+			      strlen("[jit]"), ret);
+}
+
+static uint32_t unnamed_frame(struct pp_pythons *ps, struct pp_python *py, uint64_t pc, bool stub)
+{
+	enum pp_kind kind = stub ? PP_KIND_PYTHON : PP_KIND_JIT;
+	const char *module = stub ? "[python]" : "[jit]";
+	uint32_t id, frame;
+
+	if (pp_strings_get(ps->store->strings, module, strlen(module), &id) < 0 ||
+	    pp_frames_unnamed(ps->store->frames, kind, id, pc, &frame) < 0)
+		return PP_FRAME_UNKNOWN;
+	pp_pcs_put(&py->pcs, pc, frame);
+	return frame;
+}
+
+static uint32_t pending_frame(struct pp_pythons *ps, struct pp_python *py, uint64_t pc, bool stub,
+			      uint64_t time_ns)
+{
+	enum pp_kind kind = stub ? PP_KIND_PYTHON : PP_KIND_JIT;
+	const char *module = stub ? "[python]" : "[jit]";
+	uint32_t id, frame;
+
+	if (pp_strings_get(ps->store->strings, module, strlen(module), &id) < 0 ||
+	    pp_frames_pending(ps->store->frames, kind, id, pc, &frame) < 0)
+		return PP_FRAME_UNKNOWN;
+	if (pp_pcs_put_pending(&py->pcs, pc, frame, time_ns) < 0)
+		(void)pp_frames_give_up(ps->store->frames, frame);
+	return frame;
+}
+
+uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t pc, bool stub,
+			  uint64_t time_ns)
+{
+	struct pp_python *py = get_python(ps, p);
+	struct pp_perfmap_entry entry;
+	uint32_t frame;
+
+	if (!py)
+		return PP_FRAME_UNKNOWN;
+	if (!py->pymap)
+		want_map(ps, py);
+	if (py->pymap && pp_pymap_generation(py->pymap) != py->generation) {
+		py->generation = pp_pymap_generation(py->pymap);
+		pp_pcs_forget(&py->pcs);
+	}
+	if (pp_pcs_get(&py->pcs, pc, &frame))
+		return frame;
+	if (!py->pymap)
+		return unnamed_frame(ps, py, pc, stub);
+	switch (pp_pymap_lookup(py->pymap, pc, time_ns, &entry)) {
+	case PP_PYMAP_NAMED:
+		if (named_frame(ps, &entry.name, &frame) < 0)
+			return PP_FRAME_UNKNOWN;
+		pp_pcs_put(&py->pcs, pc, frame);
+		return frame;
+	case PP_PYMAP_PENDING:
+		return pending_frame(ps, py, pc, stub, time_ns);
+	case PP_PYMAP_ABSENT:
+	default:
+		pp_count(PP_C_python_unnamed);
+		return unnamed_frame(ps, py, pc, stub);
+	}
+}
+
+/* New entries came: settles what was waiting for them. */
+static void settle_pending(struct pp_pythons *ps, struct pp_python *py)
+{
+	struct pp_perfmap_entry entry;
+
+	if (pp_pymap_progress(py->pymap) == py->progress)
+		return;
+	py->progress = pp_pymap_progress(py->pymap);
+	for (size_t i = py->pcs.nr_pending; i-- > 0;) {
+		struct pp_pending_pc pc = py->pcs.pending[i];
+		enum pp_pymap_answer answer;
+		uint32_t frame;
+
+		answer = pp_pymap_lookup(py->pymap, pc.key, pc.time_ns, &entry);
+		if (answer == PP_PYMAP_PENDING)
+			continue;
+		pp_pcs_drop_pending(&py->pcs, i);
+		if (answer == PP_PYMAP_NAMED && named_frame(ps, &entry.name, &frame) == 0 &&
+		    pp_frames_resolve(ps->store->frames, pc.frame, frame) == 0) {
+			pp_pcs_put(&py->pcs, pc.key, frame);
+			continue;
+		}
+		pp_count(PP_C_python_unnamed);
+		(void)pp_frames_give_up(ps->store->frames, pc.frame);
+	}
+}
+
+/* ---- The reader ------------------------------------------------------------------------------ */
+
+static struct request *request_new(struct pp_pythons *ps, struct pp_process *p)
+{
+	struct request *rq = malloc(sizeof(*rq));
+
+	if (!rq)
+		return NULL;
+	*rq = (struct request){ ps, pp_process_ref(p) };
+	return rq;
+}
+
+static void request_free(struct request *rq)
+{
+	pp_process_unref(rq->process);
+	free(rq);
+}
+
+static enum pp_pymap_reason reason_of(int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -ESRCH:
+		return PP_PYMAP_MISSING;
+	case -EACCES:
+	case -EPERM:
+		return PP_PYMAP_DENIED;
+	case -ETIMEDOUT:
+	case -EBUSY:
+		return PP_PYMAP_STUCK;
+	default:
+		return PP_PYMAP_ERROR;
+	}
+}
+
+static enum pp_pymap_reason reason_of_answer(enum pp_perfmap_answer a)
+{
+	switch (a) {
+	case PP_PERFMAP_MISSING:
+		return PP_PYMAP_MISSING;
+	case PP_PERFMAP_NOT_REGULAR:
+	case PP_PERFMAP_SYMLINK:
+		return PP_PYMAP_NOT_REGULAR;
+	case PP_PERFMAP_FOREIGN:
+		return PP_PYMAP_OWNER;
+	case PP_PERFMAP_LINKS:
+		return PP_PYMAP_LINKS;
+	case PP_PERFMAP_UNREADABLE:
+		return PP_PYMAP_DENIED;
+	default:
+		return PP_PYMAP_ERROR;
+	}
+}
+
+static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns);
+
+static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found *found, int *fd)
+{
+	struct request *rq = userdata;
+	struct pp_python *py = rq->process->python;
+	uint64_t now_ns = pp_now_ns();
+
+	if (error) {
+		pp_pymap_refused(py->pymap, reason_of(error), now_ns);
+	} else if (*fd < 0) {
+		pp_pymap_refused(py->pymap, reason_of_answer(found->answer), now_ns);
+	} else {
+		pp_close(py->fd);
+		py->fd = TAKE_FD(*fd);
+		free(py->path);
+		py->path = strdup(found->path);
+		pp_pymap_opened(py->pymap, found->key.dev, found->key.ino, now_ns);
+	}
+	if (error || py->fd < 0)
+		pp_count(PP_C_perfmaps_refused);
+	settle_pending(rq->pythons, py);
+	serve(rq->pythons, py, now_ns);
+	request_free(rq);
+}
+
+static void on_data(void *userdata, int error, uint64_t size, const void *data, size_t len)
+{
+	struct request *rq = userdata;
+	struct pp_python *py = rq->process->python;
+	uint64_t now_ns = pp_now_ns();
+
+	if (error)
+		pp_pymap_failed(py->pymap, reason_of(error), now_ns);
+	else
+		pp_pymap_data(py->pymap, size, data, len, now_ns);
+	settle_pending(rq->pythons, py);
+	serve(rq->pythons, py, now_ns);
+	request_free(rq);
+}
+
+/* Does what the map wants now. */
+static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
+{
+	struct pp_target target = pp_process_target(py->process);
+	struct pp_pymap_request want;
+	struct request *rq;
+	int r;
+
+	pp_pymap_next(py->pymap, now_ns, &want);
+	if (want.action == PP_PYMAP_NOTHING)
+		return;
+	rq = request_new(ps, py->process);
+	if (!rq)
+		r = -ENOMEM;
+	else if (want.action == PP_PYMAP_DO_OPEN)
+		r = pp_reader_perfmap(ps->reader, target, on_perfmap, rq);
+	else
+		r = pp_reader_read(ps->reader, target, py->fd, want.offset, want.len, on_data, rq);
+	if (r >= 0)
+		return;
+	if (rq)
+		request_free(rq);
+	if (want.action == PP_PYMAP_DO_OPEN)
+		pp_pymap_refused(py->pymap, reason_of(r), now_ns);
+	else
+		pp_pymap_failed(py->pymap, reason_of(r), now_ns);
+	settle_pending(ps, py);
+}
+
+void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
+{
+	for (struct pp_python *py = ps->newest; py; py = py->older) {
+		if (!py->pymap)
+			continue;
+		settle_pending(ps, py);
+		serve(ps, py, now_ns);
+	}
+}
+
+void pp_pythons_swept(struct pp_pythons *ps)
+{
+	for (struct pp_python *py = ps->newest; py; py = py->older)
+		pp_pcs_swept(&py->pcs, ps->store);
+}
+
+size_t pp_pythons_pending(const struct pp_pythons *ps, uint64_t time_ns)
+{
+	size_t n = 0;
+
+	for (const struct pp_python *py = ps->newest; py; py = py->older)
+		n += pp_pcs_pending(&py->pcs, time_ns);
+	return n;
+}
+
+struct pp_remedy pp_python_remedy(const struct pp_python *py)
+{
+	const struct pp_process *p = py->process;
+	struct pp_perfmap_stats stats = { 0 };
+	struct pp_remedy_facts facts = {
+		.version = py->version,
+		.coverage = py->coverage,
+		.arena = py->arena,
+		.spawned = p->cmdline && pp_remedy_is_spawned(p->cmdline->text, p->cmdline->len),
+	};
+
+	if (py->pymap) {
+		pp_perfmap_get_stats(pp_pymap_map(py->pymap), &stats);
+		facts.map = pp_pymap_state(py->pymap);
+		facts.reason = pp_pymap_reason(py->pymap);
+		facts.map_full = stats.full;
+	}
+	return pp_remedy_find(&facts);
+}

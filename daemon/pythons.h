@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Pythons, and other processes that generate code: joins the state machine of each perf map
+ * (python/pymap.h) to the reader, and turns pcs in generated code into frames.
+ */
+#pragma once
+
+#include "pcs.h"
+#include "proc/processes.h"
+#include "python/coverage.h"
+#include "python/pymap.h"
+#include "python/remedy.h"
+
+struct pp_pythons;
+struct pp_reader;
+struct pp_store;
+
+/* pp_process.python */
+struct pp_python {
+	struct pp_process *process; /* not referenced: it owns this */
+	struct pp_pymap *pymap;	    /* NULL: no generated code seen */
+	struct pp_pcs pcs;	    /* by address */
+	struct pp_coverage coverage;
+	uint64_t generation, progress; /* of the pymap, as pcs knows it */
+	char *path;		       /* of the map, in the process's root */
+	int fd;			       /* of the map, -1: not open */
+	uint32_t version;	       /* see python/version.h; 0: unknown */
+	bool is_python, arena;
+	struct pp_python *older, *newer; /* all of them */
+};
+
+int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_store *store,
+		   size_t perfmaps_bytes);
+struct pp_pythons *pp_pythons_free(struct pp_pythons *ps);
+PP_DEFINE_CLEANUP(struct pp_pythons *, pp_pythons_free)
+
+/* Hooks of proc/processes.h. */
+void pp_pythons_mapping(struct pp_pythons *ps, struct pp_process *p, const struct pp_map *map);
+void pp_pythons_forked(struct pp_pythons *ps, struct pp_process *parent, struct pp_process *child,
+		       uint64_t now_ns);
+void pp_pythons_execed(struct pp_pythons *ps, struct pp_process *old, struct pp_process *next);
+void pp_pythons_exited(struct pp_process *p);
+void pp_pythons_gone(struct pp_pythons *ps, struct pp_process *p);
+/* The worker read the interpreter's version in an object that p maps. */
+void pp_pythons_version(struct pp_pythons *ps, struct pp_process *p, uint32_t version);
+
+/* The frame of a pc in generated code; stub: its code is a trampoline's. */
+uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t pc, bool stub,
+			  uint64_t time_ns);
+
+/* Asks the reader for what is due. Called every drain. */
+void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns);
+void pp_pythons_swept(struct pp_pythons *ps);
+/* Frames sampled up to time_ns that wait for their names. */
+size_t pp_pythons_pending(const struct pp_pythons *ps, uint64_t time_ns);
+
+struct pp_remedy pp_python_remedy(const struct pp_python *py);

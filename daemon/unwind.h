@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Keeps BPF's picture of address spaces current: unwind tables of the objects that samples touch,
+ * shared and under a budget, and for each process the block of mappings that leads to them.
+ *
+ * A change of a process's mappings makes a new block under a new address-space generation.
+ * Processes that forked from one another share a block until one of them changes.
+ */
+#pragma once
+
+#include "files.h"
+
+struct pp_unwind;
+struct pp_bpf;
+
+int pp_unwind_new(struct pp_unwind **ret, struct pp_bpf *bpf, struct pp_processes *processes,
+		  size_t budget_bytes);
+struct pp_unwind *pp_unwind_free(struct pp_unwind *u);
+PP_DEFINE_CLEANUP(struct pp_unwind *, pp_unwind_free)
+/* The files object is made after this one: it calls back into it. */
+void pp_unwind_set_files(struct pp_unwind *u, struct pp_files *files);
+
+/* The process's mappings, or what is known of their files, changed. */
+void pp_unwind_touch(struct pp_unwind *u, struct pp_process *p);
+/* Everything about the process is wanted: its files' tables are loaded. */
+void pp_unwind_want(struct pp_unwind *u, struct pp_process *p);
+/* Installs what changed; up_to_ns: life-cycle records up to then have been applied. */
+void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns);
+
+/* Life of processes and objects (hooks of proc/processes.h and files.h). */
+void pp_unwind_forked(struct pp_unwind *u, struct pp_process *parent, struct pp_process *child);
+void pp_unwind_gone(struct pp_unwind *u, struct pp_process *p);
+void pp_unwind_loaded(struct pp_unwind *u, struct pp_object *o, int table_fd);
+void pp_unwind_object_free(struct pp_unwind *u, struct pp_object *o);
+
+struct pp_tables *pp_unwind_tables(struct pp_unwind *u);
