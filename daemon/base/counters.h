@@ -26,9 +26,11 @@
 	X(python_unnamed, "Python or JIT frames without an entry in a perf map")               \
 	X(perfmaps_refused, "perf maps that could not be trusted or opened")                   \
 	X(kernel_unnamed, "kernel frames without a name")                                      \
+	X(perfmap_forks_refused, "forks whose child could not be given its parent's names")    \
+	X(perfmaps_truncated, "perf maps found shorter than they were, read again")            \
 	X(sample_malformed, "sample records refused")                                          \
 	X(processes_refused, "processes over the table's limit")                               \
-	X(unwind_entries_bad, "entries of .eh_frame that could not be decoded")             \
+	X(unwind_entries_bad, "entries of .eh_frame that could not be decoded")                \
 	X(worker_failed, "files that crashed or stalled the ELF worker")                       \
 	X(worker_refused, "answers of the ELF worker that did not hold up")                    \
 	X(objects_refused, "mapped files over the limit; they stay unnamed")                   \

@@ -27,11 +27,11 @@ struct pp_coverage {
 	uint64_t late;		 /* of the bare ones: those that called into trampolined code */
 };
 
-/* Adds one stack, leaf first, `weight` times. */
+/* Adds one stack, `weight` times. classes: enum pp_pyframe of its user frames, leaf first. An eval
+ * frame at the end, whose caller was not found, is not counted. */
 void pp_coverage_add(struct pp_coverage *c, const uint8_t *classes, size_t n, uint64_t weight);
-/* As pp_coverage_add, over caller-held frames: class_of gives the class of the i-th (leaf 0). */
-void pp_coverage_add_with(struct pp_coverage *c, enum pp_pyframe (*class_of)(const void *, size_t),
-			  const void *frames, size_t n, uint64_t weight);
+/* Halves the counts: called now and then, they speak of the present. */
+void pp_coverage_decay(struct pp_coverage *c);
 
 static inline uint64_t pp_coverage_frames(const struct pp_coverage *c)
 {

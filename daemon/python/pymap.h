@@ -10,23 +10,27 @@
  */
 #pragma once
 
+#include "proc/reader.h"
 #include "python/perfmap.h"
 
 /* Reads of one map are this far apart: at first, and when several in a row brought nothing. */
 #define PP_PYMAP_INTERVAL_MIN_NS (20 * NSEC_PER_MSEC)
 #define PP_PYMAP_INTERVAL_MAX_NS (250 * NSEC_PER_MSEC)
-/* A file that was refused, or went silent while names are missing, is looked for again. */
-#define PP_PYMAP_RETRY_MIN_NS (1 * NSEC_PER_SEC)
+/* A file that was refused, or went silent while names are missing, is looked for again: soon at
+ * first (the arena is there before the file is), then ever more rarely. */
+#define PP_PYMAP_RETRY_MIN_NS (20 * NSEC_PER_MSEC)
 #define PP_PYMAP_RETRY_MAX_NS (30 * NSEC_PER_SEC)
+/* While retries are closer than this, names are pending; then absent until one succeeds. */
+#define PP_PYMAP_PATIENCE_NS (1 * NSEC_PER_SEC)
 /* One read asks for at most this much. */
-#define PP_PYMAP_READ_MAX (1 * MIB)
+#define PP_PYMAP_READ_MAX ((uint32_t)PP_READ_MAX)
 
 enum pp_pymap_state {
 	PP_PYMAP_IDLE,	  /* nothing has asked for names yet */
 	PP_PYMAP_WANTED,  /* to be looked for */
 	PP_PYMAP_OPEN,	  /* the caller holds its descriptor */
 	PP_PYMAP_REFUSED, /* no file that may be trusted; see the reason */
-	PP_PYMAP_GONE,	  /* the process is gone: what was read is all there will be */
+	PP_PYMAP_GONE, /* the process is gone; its file is read on as long as names are missing */
 };
 
 enum pp_pymap_reason {
@@ -64,11 +68,14 @@ void pp_pymap_want(struct pp_pymap *p);
  * gone, as long as p wants it). Returns 0 or -ENOMEM.
  */
 int pp_pymap_fork(struct pp_pymap *p, struct pp_pymap *child, uint64_t fork_ns);
-/* The process executed another program: all names are dropped, inherited ones too, and what the
- * file holds by now is another program's and is skipped. */
-void pp_pymap_exec(struct pp_pymap *p, uint64_t exec_ns);
-/* The process exited. Reads on until the end of the file has been reached once more. */
-void pp_pymap_exit(struct pp_pymap *p, uint64_t exit_ns);
+/*
+ * The process executed another program at exec_ns; next is new and is for that. It names nothing by
+ * what the file holds so far, which is p's. If p's file is open, so is next's: the caller gives it
+ * the descriptor too. p is as after pp_pymap_exit.
+ */
+void pp_pymap_exec(struct pp_pymap *p, struct pp_pymap *next, uint64_t exec_ns);
+/* The process exited. The descriptor stays good for names still missing. */
+void pp_pymap_exit(struct pp_pymap *p);
 
 /* -- what is wanted now: at most one request is in flight -- */
 
@@ -90,18 +97,20 @@ void pp_pymap_next(struct pp_pymap *p, uint64_t now, struct pp_pymap_request *re
  * beginning, over the names there are. */
 void pp_pymap_opened(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t now);
 void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now);
-/* Bytes from the offset asked for; size: the file's size when read. len < what was asked for and
- * offset + len < size means the file shrank meanwhile and is read again. */
+/* Bytes from the offset asked for, as many as there were or fewer; size: the file's when read. Less
+ * than the offset means that it was truncated: it is read again over the names there are. */
 void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now);
 /* The read failed; the file is looked for again, later. */
 void pp_pymap_failed(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now);
 
 /* -- names -- */
 
-/* What address was called when sampled at time_ns. PENDING makes a read wanted. */
+/* What address was called when sampled at time_ns. PENDING makes a read wanted. NAMED and ABSENT
+ * hold until the generation changes. */
 enum pp_pymap_answer pp_pymap_lookup(struct pp_pymap *p, uint64_t address, uint64_t time_ns,
 				     struct pp_perfmap_entry *ret);
-/* As pp_perfmap_replaced, and rising too when names were dropped or inherited. */
+/* As pp_perfmap_replaced, and rising too when names were inherited or a file was found after all.
+ */
 uint64_t pp_pymap_generation(const struct pp_pymap *p);
 /* PENDING answers may have changed since this number was last read. */
 uint64_t pp_pymap_progress(const struct pp_pymap *p);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a stack looks like, leaf first (CPython 3.12 to 3.15): a C function,
+ * _PyEval_EvalFrameDefault, the stub that called it, py_trampoline_evaluator that called the stub,
+ * _PyEval_Vector or PyObject_Vectorcall and so on, _PyEval_EvalFrameDefault of the caller, its
+ * stub. A stub may also be the leaf: it is about to call, or has returned from, the eval loop.
+ */
+#include "python/coverage.h"
+
+#include <string.h>
+
+/* Fewer bare frames than one in so many are start-up: what ran before trampolines came on. */
+#define BARE_SHARE 100
+
+/* Whether name is function, or one of the parts a compiler made of it (.cold, .constprop.0, ...).
+ */
+static bool is_part_of(const char *name, size_t len, const char *function)
+{
+	size_t n = strlen(function);
+
+	return len >= n && memcmp(name, function, n) == 0 && (len == n || name[n] == '.');
+}
+
+static bool has_prefix(const char *name, size_t len, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return len > n && memcmp(name, prefix, n) == 0;
+}
+
+enum pp_pyframe pp_pyframe_native(const char *name, size_t len)
+{
+	/* The tail-calling interpreter (3.14) has a function for each instruction, and only the one
+	 * that runs has a frame. */
+	if (is_part_of(name, len, "_PyEval_EvalFrameDefault") ||
+	    has_prefix(name, len, "_TAIL_CALL_"))
+		return PP_PYFRAME_EVAL;
+	return PP_PYFRAME_OTHER;
+}
+
+static bool is_stub(uint8_t class)
+{
+	return class == PP_PYFRAME_NAMED || class == PP_PYFRAME_UNNAMED;
+}
+
+void pp_coverage_add(struct pp_coverage *c, const uint8_t *classes, size_t n, uint64_t weight)
+{
+	bool under_stub = false; /* a stub was passed on the way from the leaf */
+
+	for (size_t i = 0; i < n; i++) {
+		under_stub |= is_stub(classes[i]);
+		if (classes[i] == PP_PYFRAME_NAMED)
+			c->named += weight;
+		else if (classes[i] == PP_PYFRAME_UNNAMED)
+			c->unnamed += weight;
+		if (classes[i] != PP_PYFRAME_EVAL || i + 1 == n || is_stub(classes[i + 1]))
+			continue;
+		c->bare += weight;
+		if (under_stub)
+			c->late += weight;
+	}
+}
+
+void pp_coverage_decay(struct pp_coverage *c)
+{
+	c->named /= 2;
+	c->unnamed /= 2;
+	c->bare /= 2;
+	c->late /= 2;
+}
+
+enum pp_trampolines pp_coverage_trampolines(const struct pp_coverage *c)
+{
+	uint64_t frames = pp_coverage_frames(c);
+
+	if (!frames)
+		return PP_TRAMPOLINES_UNKNOWN;
+	if (c->bare == frames)
+		return PP_TRAMPOLINES_OFF;
+	return c->bare <= frames / BARE_SHARE ? PP_TRAMPOLINES_ON : PP_TRAMPOLINES_LATE;
+}
+
+const char *pp_trampolines_text(enum pp_trampolines t)
+{
+	static const char *const texts[] = {
+		[PP_TRAMPOLINES_UNKNOWN] = "unknown",
+		[PP_TRAMPOLINES_OFF] = "off",
+		[PP_TRAMPOLINES_ON] = "on",
+		[PP_TRAMPOLINES_LATE] = "late",
+	};
+
+	return texts[t];
+}

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What is known rests on one time, read_ns: the start of the latest read that reached the end of
+ * the file. Every entry written before it has been seen. need_ns is the latest time that somebody
+ * asked about in vain; need_ns >= read_ns makes a read wanted. There is no polling: nobody asks,
+ * nothing is read.
+ *
+ * A forked child whose parent was not read up to the fork waits in the parent's list. When the
+ * parent is, the child takes its view, and children that wait for that child may have theirs in
+ * turn; that goes round by a work list, since a chain of forks may be as long as it likes.
+ */
+#include "python/pymap.h"
+#include "base/counters.h"
+
+#include <string.h>
+
+/* So many reads that brought nothing while names are missing make the file itself doubtful: it may
+ * have been replaced. */
+#define EMPTY_READS_MAX 4
+
+#define GROWTH_SLOTS   6
+#define GROWTH_SLOT_NS (10 * NSEC_PER_SEC)
+
+struct pp_pymap {
+	struct pp_perfmaps *all;
+	struct pp_perfmap *map;
+	bool wanted, open, gone;
+	bool tried; /* the file was looked for at least once */
+	bool skip;  /* what the file holds is not ours: only its size is of interest */
+	enum pp_pymap_reason reason;
+	enum pp_pymap_action in_flight;
+	uint64_t asked_ns; /* when it was */
+
+	uint64_t dev, ino, offset;
+	bool behind; /* the last read did not reach the end */
+	uint64_t read_ns, need_ns;
+	uint64_t next_read_ns, read_interval;
+	uint32_t empty_reads;
+	uint64_t tried_ns, next_try_ns, try_interval;
+
+	uint64_t generation, progress;
+	uint64_t growth_slot;
+	uint64_t growth[GROWTH_SLOTS];
+
+	/* As a child: whose view it waits for, as of when, and its kin in that list. */
+	struct pp_pymap *parent, *older, *younger;
+	uint64_t fork_ns;
+	struct pp_pymap *waiting; /* children that wait for this one */
+	struct pp_pymap *work;
+};
+
+/* ---- What is known ------------------------------------------------------------------------ */
+
+static bool is_full(const struct pp_pymap *p)
+{
+	struct pp_perfmap_stats stats;
+
+	pp_perfmap_get_stats(p->map, &stats);
+	return stats.bytes >= PP_PERFMAP_BYTES_MAX;
+}
+
+/* Whether an entry for a sample of time t that is not there now may still be found. */
+static bool may_come(const struct pp_pymap *p, uint64_t t)
+{
+	if (p->parent)
+		return true;
+	if (p->open)
+		return p->read_ns <= t && !is_full(p);
+	if (!p->tried)
+		return true;
+	return !p->gone && p->tried_ns <= t && p->try_interval <= PP_PYMAP_PATIENCE_NS;
+}
+
+/* Whether p has all entries written before t that it will ever have. */
+static bool is_settled(const struct pp_pymap *p, uint64_t t)
+{
+	return (!p->wanted && !p->parent) || !may_come(p, t);
+}
+
+/* ---- Fork ---------------------------------------------------------------------------------- */
+
+static void stop_waiting(struct pp_pymap *p)
+{
+	if (!p->parent)
+		return;
+	if (p->older)
+		p->older->younger = p->younger;
+	else
+		p->parent->waiting = p->younger;
+	if (p->younger)
+		p->younger->older = p->older;
+	p->parent = p->older = p->younger = NULL;
+}
+
+static void start_waiting(struct pp_pymap *p, struct pp_pymap *parent)
+{
+	p->parent = parent;
+	p->younger = parent->waiting;
+	if (p->younger)
+		p->younger->older = p;
+	parent->waiting = p;
+}
+
+static void take_view(struct pp_pymap *child, struct pp_pymap *parent)
+{
+	if (pp_perfmap_inherit(child->map, parent->map) < 0)
+		pp_count(PP_C_perfmap_forks_refused);
+	child->progress++;
+}
+
+/* Gives the children that waited for p their view, and so on down. all: p goes away, it has to be
+ * now. */
+static void serve_children(struct pp_pymap *p, bool all)
+{
+	struct pp_pymap *work = p;
+
+	p->work = NULL;
+	while (work) {
+		struct pp_pymap *parent = work, *child, *next;
+
+		work = parent->work;
+		for (child = parent->waiting; child; child = next) {
+			next = child->younger;
+			if (!all && !is_settled(parent, child->fork_ns))
+				continue;
+			stop_waiting(child);
+			take_view(child, parent);
+			child->work = work;
+			work = child;
+		}
+		all = false;
+	}
+}
+
+int pp_pymap_fork(struct pp_pymap *p, struct pp_pymap *child, uint64_t fork_ns)
+{
+	child->fork_ns = fork_ns;
+	if (is_settled(p, fork_ns)) {
+		int r = pp_perfmap_inherit(child->map, p->map);
+
+		if (r < 0)
+			pp_count(PP_C_perfmap_forks_refused);
+		return r;
+	}
+	p->need_ns = MAX(p->need_ns, fork_ns);
+	start_waiting(child, p);
+	return 0;
+}
+
+/* ---- Life ---------------------------------------------------------------------------------- */
+
+int pp_pymap_new(struct pp_pymap **ret, struct pp_perfmaps *all)
+{
+	_cleanup_free_ struct pp_pymap *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->all = all;
+	p->read_interval = PP_PYMAP_INTERVAL_MIN_NS;
+	p->try_interval = PP_PYMAP_RETRY_MIN_NS;
+	r = pp_perfmap_new(&p->map, all);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+struct pp_pymap *pp_pymap_free(struct pp_pymap *p)
+{
+	if (!p)
+		return NULL;
+	if (p->parent)
+		take_view(p, p->parent);
+	stop_waiting(p);
+	serve_children(p, true);
+	pp_perfmap_free(p->map);
+	free(p);
+	return NULL;
+}
+
+void pp_pymap_want(struct pp_pymap *p)
+{
+	p->wanted = true;
+}
+
+void pp_pymap_exec(struct pp_pymap *p, struct pp_pymap *next, uint64_t exec_ns)
+{
+	p->gone = true;
+	if (!p->open)
+		return;
+	next->wanted = next->tried = next->open = next->skip = true;
+	next->dev = p->dev;
+	next->ino = p->ino;
+	next->need_ns = exec_ns;
+}
+
+void pp_pymap_exit(struct pp_pymap *p)
+{
+	p->gone = true;
+}
+
+/* ---- What is wanted ------------------------------------------------------------------------ */
+
+static bool wants_read(const struct pp_pymap *p)
+{
+	if (p->skip)
+		return true;
+	return (p->behind || p->need_ns >= p->read_ns) && !is_full(p);
+}
+
+static bool wants_try(const struct pp_pymap *p)
+{
+	if (!p->tried)
+		return true;
+	if (p->gone)
+		return false;
+	if (p->open)
+		return p->empty_reads >= EMPTY_READS_MAX && p->need_ns >= p->read_ns;
+	return p->need_ns >= p->tried_ns || p->try_interval <= PP_PYMAP_PATIENCE_NS;
+}
+
+static bool ask(struct pp_pymap *p, enum pp_pymap_action action, uint64_t from, uint64_t now,
+		struct pp_pymap_request *ret)
+{
+	if (now < from) {
+		ret->due_ns = MIN(ret->due_ns, from);
+		return false;
+	}
+	ret->action = p->in_flight = action;
+	p->asked_ns = now;
+	return true;
+}
+
+void pp_pymap_next(struct pp_pymap *p, uint64_t now, struct pp_pymap_request *ret)
+{
+	*ret = (struct pp_pymap_request){ .due_ns = UINT64_MAX };
+	if (p->in_flight != PP_PYMAP_NOTHING || !p->wanted)
+		return;
+	if (wants_try(p) && ask(p, PP_PYMAP_DO_OPEN, p->next_try_ns, now, ret))
+		return;
+	if (!p->open || !wants_read(p) || !ask(p, PP_PYMAP_DO_READ, p->next_read_ns, now, ret))
+		return;
+	ret->offset = p->offset;
+	ret->len = p->skip ? 0 : PP_PYMAP_READ_MAX;
+}
+
+/* ---- What came of it ----------------------------------------------------------------------- */
+
+/* The next look for the file is later each time. */
+static void tried(struct pp_pymap *p, uint64_t now)
+{
+	p->tried = true;
+	p->tried_ns = p->asked_ns;
+	p->next_try_ns = now + p->try_interval;
+	p->try_interval = MIN(p->try_interval * 2, PP_PYMAP_RETRY_MAX_NS);
+	p->in_flight = PP_PYMAP_NOTHING;
+	p->progress++;
+}
+
+void pp_pymap_opened(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t now)
+{
+	if (!p->open) {
+		p->generation++; /* what was absent may be found */
+		p->try_interval = PP_PYMAP_PATIENCE_NS;
+	}
+	if (dev != p->dev || ino != p->ino) {
+		p->dev = dev;
+		p->ino = ino;
+		p->offset = 0;
+		p->behind = true;
+		p->skip = false;
+		p->try_interval = PP_PYMAP_PATIENCE_NS;
+		pp_perfmap_restart(p->map);
+	}
+	p->open = true;
+	p->reason = PP_PYMAP_OK;
+	p->empty_reads = 0;
+	tried(p, now);
+}
+
+void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
+{
+	/* A file that is held already stays good: it was only looked whether there is another. */
+	if (!p->open)
+		p->reason = why;
+	p->empty_reads = 0;
+	tried(p, now);
+	serve_children(p, false);
+}
+
+void pp_pymap_failed(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
+{
+	p->open = false;
+	pp_pymap_refused(p, why, now);
+}
+
+static void grow(struct pp_pymap *p, uint64_t slot, uint64_t entries)
+{
+	for (; p->growth_slot < slot; p->growth_slot++) {
+		if (slot - p->growth_slot > GROWTH_SLOTS)
+			p->growth_slot = slot - GROWTH_SLOTS;
+		p->growth[(p->growth_slot + 1) % GROWTH_SLOTS] = 0;
+	}
+	p->growth[slot % GROWTH_SLOTS] += entries;
+}
+
+/* Feeds what was read; whether it reached the file's end. */
+static bool feed(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now)
+{
+	struct pp_perfmap_stats before, after;
+
+	pp_perfmap_get_stats(p->map, &before);
+	pp_perfmap_feed(p->map, data, len);
+	pp_perfmap_get_stats(p->map, &after);
+	grow(p, now / GROWTH_SLOT_NS, after.entries - before.entries);
+	p->offset += len;
+	return p->offset >= size;
+}
+
+void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now)
+{
+	bool end = false, more = false;
+
+	if (p->skip) {
+		p->skip = false;
+		p->offset = size;
+		end = true;
+	} else if (size < p->offset) {
+		pp_count(PP_C_perfmaps_truncated);
+		pp_perfmap_restart(p->map);
+		p->offset = 0;
+	} else {
+		end = feed(p, size, data, len, now);
+		more = !end && len;
+	}
+	p->behind = !end;
+	if (end)
+		p->read_ns = p->asked_ns;
+	if (len) {
+		p->empty_reads = 0;
+		p->read_interval = PP_PYMAP_INTERVAL_MIN_NS;
+	} else {
+		p->empty_reads++;
+		p->read_interval = MIN(p->read_interval * 2, PP_PYMAP_INTERVAL_MAX_NS);
+	}
+	p->next_read_ns = more ? now : p->asked_ns + p->read_interval;
+	p->in_flight = PP_PYMAP_NOTHING;
+	p->progress++;
+	serve_children(p, false);
+}
+
+/* ---- Names --------------------------------------------------------------------------------- */
+
+/* Whether what the map says can be believed: it was read to its end once, or cannot be. */
+static bool is_known(const struct pp_pymap *p)
+{
+	if (!p->wanted || p->skip)
+		return false;
+	return p->open ? p->read_ns || is_full(p) : p->tried;
+}
+
+enum pp_pymap_answer pp_pymap_lookup(struct pp_pymap *p, uint64_t address, uint64_t time_ns,
+				     struct pp_perfmap_entry *ret)
+{
+	p->wanted = true;
+	if (is_known(p) && pp_perfmap_lookup(p->map, address, ret))
+		return PP_PYMAP_NAMED;
+	p->need_ns = MAX(p->need_ns, time_ns);
+	return may_come(p, time_ns) ? PP_PYMAP_PENDING : PP_PYMAP_ABSENT;
+}
+
+uint64_t pp_pymap_generation(const struct pp_pymap *p)
+{
+	return p->generation + pp_perfmap_replaced(p->map);
+}
+
+uint64_t pp_pymap_progress(const struct pp_pymap *p)
+{
+	return p->progress;
+}
+
+/* ---- For people ---------------------------------------------------------------------------- */
+
+enum pp_pymap_state pp_pymap_state(const struct pp_pymap *p)
+{
+	if (p->gone)
+		return PP_PYMAP_GONE;
+	if (!p->wanted)
+		return PP_PYMAP_IDLE;
+	if (p->open)
+		return PP_PYMAP_OPEN;
+	return p->tried ? PP_PYMAP_REFUSED : PP_PYMAP_WANTED;
+}
+
+enum pp_pymap_reason pp_pymap_reason(const struct pp_pymap *p)
+{
+	return p->reason;
+}
+
+const char *pp_pymap_reason_text(enum pp_pymap_reason why)
+{
+	static const char *const texts[PP_PYMAP_REASON_MAX] = {
+		[PP_PYMAP_OK] = "readable",
+		[PP_PYMAP_MISSING] = "no perf map",
+		[PP_PYMAP_NOT_REGULAR] = "the perf map is no regular file",
+		[PP_PYMAP_OWNER] = "the perf map belongs to another user",
+		[PP_PYMAP_LINKS] = "the perf map has other hard links",
+		[PP_PYMAP_DENIED] = "the perf map may not be read",
+		[PP_PYMAP_STUCK] = "reading the perf map hangs",
+		[PP_PYMAP_ERROR] = "the perf map cannot be read",
+	};
+
+	return texts[why];
+}
+
+const struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p)
+{
+	return p->map;
+}
+
+uint64_t pp_pymap_offset(const struct pp_pymap *p)
+{
+	return p->offset;
+}
+
+uint64_t pp_pymap_growth(struct pp_pymap *p, uint64_t now)
+{
+	uint64_t n = 0;
+
+	grow(p, now / GROWTH_SLOT_NS, 0);
+	for (size_t i = 0; i < GROWTH_SLOTS; i++)
+		n += p->growth[i];
+	return n;
+}
