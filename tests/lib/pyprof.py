@@ -440,7 +440,8 @@ class Daemon:
 
     def record(self, *arguments, code=DONE):
         """The stacks of `pyprofctl record -f folded`."""
-        return parse_folded(self.ctl("record", "-f", "folded", "-o", "-", *arguments, code=code).stdout)
+        words = ("record", "-f", "folded", "-o", "-", *arguments)
+        return parse_folded(self.ctl(*words, code=code).stdout)
 
 
 # ---- Pythons and workloads -----------------------------------------------------------------------
@@ -450,7 +451,7 @@ class Daemon:
 def python(version):
     """The command prefix that runs CPython VERSION; Skip where it cannot be had.
 
-    A provisioned one sees the checkout and the directory it is started in, and has a /tmp of its own.
+    A provisioned one sees the checkout and the directory it is started in; its /tmp is its own.
     """
     done = subprocess.run(
         [os.path.join(TESTS, "provision", "python"), version],
@@ -514,7 +515,8 @@ class Program:
                 return found
             if self.process.poll() is not None:
                 self.readers[1].join(1)
-                raise Failed(f"the program ended early: {self.process.returncode}\n{''.join(self.errors)}")
+                errors = "".join(self.errors)
+                raise Failed(f"the program ended early: {self.process.returncode}\n{errors}")
             return None
 
         return wait_until(seen, seconds, f"{count} lines {text!r} of the program")
@@ -523,7 +525,9 @@ class Program:
 class Workload(Program):
     """tests/workloads/NAME.py under a Python, by default with its trampolines on by -X perf."""
 
-    def __init__(self, python_command, name, *, options=("-X", "perf"), env=None, seconds=600, where):
+    def __init__(
+        self, python_command, name, *, options=("-X", "perf"), env=None, seconds=600, where
+    ):
         """where: a WorkDir that the Python can see; the program is run from a copy in it."""
         script = install_workload(where, name)
         command = [*python_command, *options, script, "--seconds", str(seconds)]

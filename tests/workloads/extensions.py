@@ -16,7 +16,13 @@ TRUTH = {
         "decoding": {"hook": WORK},
         "compressing": {},
         "hashing": {},
-        "querying": {"scalar": WORK, "Sum.__init__": {}, "Sum.step": WORK, "Sum.finalize": WORK, "collate": WORK},
+        "querying": {
+            "scalar": WORK,
+            "Sum.__init__": {},
+            "Sum.step": WORK,
+            "Sum.finalize": WORK,
+            "collate": WORK,
+        },
     }}}
 }
 

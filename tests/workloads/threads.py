@@ -37,7 +37,8 @@ def first_{n}():
 def main():
     for number in range(THREADS):
         exec(compile(SOURCE.format(n=number), __file__, "exec"), globals())
-    threads = [threading.Thread(target=body, args=(globals()[f"first_{n}"],)) for n in range(THREADS)]
+    firsts = [globals()[f"first_{number}"] for number in range(THREADS)]
+    threads = [threading.Thread(target=body, args=(first,)) for first in firsts]
     with workload.Recorder():
         for thread in threads:
             thread.start()

@@ -15,7 +15,7 @@ of its loop under sys.setprofile and writes down each stack it has seen: a true 
 of those (or the beginning of one).
 
     NAME.py [--seconds S]        run; each worker prints "ready PID" when it enters its loop
-    NAME.py --truth DIRECTORY    print {"tree", "workers"} as JSON, record all stacks under DIRECTORY
+    NAME.py --truth DIRECTORY    print {"tree", "workers"} as JSON, record all stacks there
 """
 
 import gc
