@@ -13,7 +13,7 @@ struct pp_global {
 	bool color; /* whether terminal attributes may be used */
 };
 
-/* argv[0] is the subcommand. They return an exit code. */
+/* argv[0] is the program, then the subcommand's arguments. They return an exit code. */
 int pp_cmd_top(struct pp_global *g, int argc, char **argv);
 int pp_cmd_record(struct pp_global *g, int argc, char **argv);
 int pp_cmd_report(struct pp_global *g, int argc, char **argv);

@@ -12,6 +12,7 @@ static const struct {
 	int (*run)(struct pp_global *g, int argc, char **argv);
 	const char *text;
 } commands[] = {
+	{ "top", pp_cmd_top, "what the machine is doing now, live" },
 	{ "record", pp_cmd_record, "record a span, a process or a command into a file" },
 	{ "report", pp_cmd_report, "call trees and tables of what was sampled" },
 	{ "ps", pp_cmd_ps, "the Pythons, whether they can be named, and the remedy" },
@@ -56,12 +57,14 @@ int main(int argc, char **argv)
 		{ "version", no_argument, NULL, OPT_VERSION },
 		{ 0 },
 	};
+	static char program[] = "pyprofctl";
 	struct pp_global g = { .color = color_wanted() };
 	bool want_version = false;
 	int c, r;
 
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_IGN); /* a reader that goes away is a write error like others */
+	argv[0] = program;
 	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
 		if (c == 'h') {
 			usage(stdout);
@@ -85,8 +88,10 @@ int main(int argc, char **argv)
 	argv += optind;
 	optind = 0; /* glibc: start afresh, also with the '+' */
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (strcmp(commands[i].name, argv[0]) == 0)
+		if (strcmp(commands[i].name, argv[0]) == 0) {
+			argv[0] = program; /* for getopt's messages */
 			return commands[i].run(&g, argc, argv);
+		}
 	return pp_fail(PP_EXIT_USAGE, "%s is not a command; `pyprofctl --help` lists them",
 		       argv[0]);
 }

@@ -3,6 +3,7 @@
 #include "output.h"
 
 #include <fcntl.h>
+#include <libgen.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -44,6 +45,23 @@ static int open_beside(struct pp_output *o)
 		return r;
 	}
 	return 0;
+}
+
+int pp_output_check(const char *path)
+{
+	_cleanup_free_ char *copy = strdup(path);
+	struct stat st;
+
+	if (!copy)
+		return pp_fail_errno(-ENOMEM, path);
+	if (strcmp(path, "-") == 0)
+		return 0;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		if (S_ISDIR(st.st_mode))
+			return refuse(path, -EISDIR);
+		return access(path, W_OK) < 0 ? refuse(path, -errno) : 0;
+	}
+	return access(dirname(copy), W_OK | X_OK) < 0 ? refuse(path, -errno) : 0;
 }
 
 int pp_output_open(struct pp_output *o, const char *path)

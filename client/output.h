@@ -13,7 +13,10 @@ struct pp_output {
 	char *path, *temporary; /* temporary: NULL where written straight */
 };
 
-/* Both return an exit code, and say what went wrong. */
+/* All three return an exit code, and say what went wrong. */
+
+/* Whether it looks as if path could be written: asked before a long recording, not after it. */
+int pp_output_check(const char *path);
 int pp_output_open(struct pp_output *o, const char *path);
 int pp_output_commit(struct pp_output *o);
 /* Closes, and removes what was not committed. */

@@ -2,7 +2,7 @@
 /* Tables and texts for a terminal. */
 #include "print.h"
 
-#include "formats/report.h"
+#include "formats/width.h"
 #include "lib/array.h"
 #include "lib/clean.h"
 
@@ -82,13 +82,15 @@ void pp_cells_write_row(struct pp_cells *t, size_t row, unsigned int right, FILE
 	for (size_t c = 0; c < t->columns; c++) {
 		const char *text = t->cells[row * t->columns + c];
 		int gap = t->widths[c] - pp_text_width(text);
+		bool last = c + 1 == t->columns;
 
+		if (last && !*text)
+			break;
+		fprintf(out, "%s", c ? "  " : "");
 		if (right & 1U << c)
 			fprintf(out, "%*s%s", gap, "", text);
 		else
-			fprintf(out, "%s%*s", text, c + 1 < t->columns ? gap : 0, "");
-		if (c + 1 < t->columns)
-			fputs("  ", out);
+			fprintf(out, "%s%*s", text, last ? 0 : gap, "");
 	}
 	fputc('\n', out);
 }

@@ -160,7 +160,8 @@ static int close_line(const struct record *rec, const struct pp_global *g,
 	bool to_stdout = strcmp(rec->output, "-") == 0;
 	char figures[160];
 
-	pp_figures_note_hidden(f);
+	if (!rec->filter.pid)
+		pp_figures_note_hidden(f);
 	if (g->json) {
 		json_t *j = pp_figures_json(f);
 
@@ -263,10 +264,11 @@ int pp_cmd_record(struct pp_global *g, int argc, char **argv)
 	r = parse(&rec, g, argc, argv);
 	if (r >= 0)
 		return r;
-	r = pp_session_connect(&c, g);
-	if (r)
-		return r;
-	r = pp_span_new(&span);
+	r = pp_output_check(rec.output);
+	if (!r)
+		r = pp_session_connect(&c, g);
+	if (!r)
+		r = pp_span_new(&span);
 	if (r)
 		return r;
 	return rec.command ? record_command(&rec, g, c, &span) : record_span(&rec, g, c, &span);

@@ -237,7 +237,8 @@ static int ask(struct report *rep, const struct pp_global *g, struct pp_figures 
 	*f = capture.figures;
 	if (!f->samples)
 		return pp_session_no_samples(f, &rep->filter);
-	pp_figures_note_hidden(f);
+	if (!rep->filter.pid)
+		pp_figures_note_hidden(f);
 	return pp_capture_profile(&capture, ret);
 }
 

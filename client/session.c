@@ -228,11 +228,11 @@ void pp_figures_note_hidden(const struct pp_figures *f)
 
 int pp_session_no_samples(const struct pp_figures *f, const struct pp_filter *filter)
 {
-	pp_figures_note_hidden(f);
 	if (filter->pid)
 		return pp_fail(PP_EXIT_NO_SAMPLES,
 			       "no samples: process %" PRId64 " used no CPU in this span",
 			       filter->pid);
+	pp_figures_note_hidden(f);
 	if (filter->command || filter->unit || filter->uid >= 0 || filter->python)
 		return pp_fail(
 			PP_EXIT_NO_SAMPLES,

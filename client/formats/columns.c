@@ -4,30 +4,9 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <wchar.h>
 
 /* A module's name may be long; one column must not push the others off the page. */
 #define WIDTH_MAX 32
-
-int pp_text_width(const char *text)
-{
-	size_t len = strlen(text);
-	mbstate_t state = { 0 };
-	int width = 0;
-
-	for (size_t i = 0; i < len;) {
-		wchar_t c;
-		size_t n = mbrtowc(&c, text + i, len - i, &state);
-		int w;
-
-		if (n == 0 || n > len - i) /* not a UTF-8 locale */
-			return (int)len;
-		w = wcwidth(c);
-		width += w > 0 ? w : 0;
-		i += n;
-	}
-	return width;
-}
 
 static void pad(FILE *out, const char *text, int width)
 {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/table.h"
+#include "width.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -38,9 +39,6 @@ void pp_columns_header(const struct pp_columns *c, FILE *out);
 void pp_columns_rule(const struct pp_columns *c, FILE *out);
 int pp_columns_row(const struct pp_columns *c, FILE *out, const struct pp_profile *p,
 		   const struct pp_row *row);
-
-/* How many terminal cells a clean text takes. */
-int pp_text_width(const char *text);
 
 static inline double pp_percent(uint64_t part, uint64_t whole)
 {

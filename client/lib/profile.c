@@ -184,6 +184,16 @@ int pp_profile_add_process(struct pp_profile *p, const struct pp_process *proces
 	return 0;
 }
 
+bool pp_profile_find_process(const struct pp_profile *p, int64_t id, uint32_t *ret)
+{
+	uint64_t index;
+
+	if (!pp_u64map_get(&p->process_ids, (uint64_t)id, &index))
+		return false;
+	*ret = (uint32_t)index;
+	return true;
+}
+
 static void count(struct pp_profile *p, struct pp_entry *e, uint64_t samples, uint64_t cpu_ns)
 {
 	e->samples += samples;

@@ -94,6 +94,9 @@ int pp_profile_add_node(struct pp_profile *p, uint32_t parent, uint32_t frame, u
 /* By id; the facts given last count. */
 int pp_profile_add_process(struct pp_profile *p, const struct pp_process *process, uint32_t *ret);
 
+/* The process of this id, if there is one. */
+bool pp_profile_find_process(const struct pp_profile *p, int64_t id, uint32_t *ret);
+
 /* Adds to what is counted on (process, node, note). */
 int pp_profile_add_entry(struct pp_profile *p, const struct pp_entry *entry);
 /* Forgets all counts, keeps frames, nodes and processes. */

@@ -195,6 +195,8 @@ int pp_table_new(struct pp_table **ret, const struct pp_profile *p,
 	if (!t)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < p->nr_entries; i++) {
+		if (options->keep && !options->keep(p, &p->entries[i], options->arg))
+			continue;
 		r = pp_stack_get(&stack, p, &p->entries[i], options->view);
 		if (r >= 0)
 			r = add_entry(t, p, i, &stack, options);

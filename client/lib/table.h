@@ -38,6 +38,9 @@ struct pp_table_options {
 	unsigned int group; /* enum pp_group */
 	bool postings;
 	bool by_self; /* order of the rows: by self, else by total */
+	/* Which entries count; NULL: all. */
+	bool (*keep)(const struct pp_profile *p, const struct pp_entry *e, void *arg);
+	void *arg;
 };
 
 struct pp_table {
