@@ -285,6 +285,22 @@ static void a_stack_may_be_empty_or_of_the_unknown(void **state)
 	assert_location(p, p->sample[1], 0, "[unknown]", "", "", "[unknown]", 0);
 }
 
+static void a_label_is_of_its_sample_only(void **state)
+{
+	struct world *w = *state;
+	_cleanup_(free_profile) Pprof__Profile *p = NULL;
+	uint32_t outer = child(w, 0, frame(w, PP_KIND_NATIVE, "outer", "", "/bin/x"));
+
+	add(w, 2, outer, PP_END_STACK, 1);
+	add(w, 2, child(w, outer, frame(w, PP_KIND_NATIVE, "inner", "", "/bin/x")), PP_END_ROOT, 1);
+	p = written(w);
+	assert_well_formed(p);
+	assert_label(p, p->sample[0], "truncated", pp_end_text(PP_END_STACK));
+	assert_label(p, p->sample[1], "truncated", NULL);
+	assert_label(p, p->sample[1], "comm", "other");
+	assert_int_equal(p->sample[1]->n_label, 3);
+}
+
 /* Enough for many pieces; every count must come through, whatever piece it fell into. */
 static void a_big_profile_adds_up(void **state)
 {
@@ -387,6 +403,7 @@ int main(void)
 		TEST(a_profile_says_it_all),
 		TEST(nothing_is_a_profile_too),
 		TEST(a_stack_may_be_empty_or_of_the_unknown),
+		TEST(a_label_is_of_its_sample_only),
 		TEST(a_big_profile_adds_up),
 		TEST(the_deepest_stack_is_whole),
 		TEST(names_at_the_limit_survive),

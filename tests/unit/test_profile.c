@@ -138,6 +138,20 @@ static void windows_follow_each_other(void **state)
 	assert_int_equal(last(p)->end_ns, T0 + 215 * SECOND);
 }
 
+static void every_window_holds_what_it_mentions(void **state)
+{
+	struct world *w = *state;
+	_cleanup_(pp_profile_freep) struct pp_profile *p = profile(w, 10 * SECOND, 6);
+
+	for (uint64_t s = 0; s < 70; s++)
+		for (uint64_t process = 0; process < 3; process++)
+			assert_int_equal(
+				pp_profile_add(p, T0 + s * SECOND, process, 0, PP_END_ROOT, 1), 0);
+	for (size_t i = 0; i < 7; i++)
+		assert_int_equal(pp_profile_window(p, i)->nr_processes, 3);
+	assert_int_equal(w->nr_refs, 21);
+}
+
 static void a_late_sample_counts_in_the_open_window(void **state)
 {
 	struct world *w = *state;
@@ -157,7 +171,7 @@ static void a_long_silence_empties_the_ring(void **state)
 {
 	struct world *w = *state;
 	_cleanup_(pp_profile_freep) struct pp_profile *p = profile(w, 10 * SECOND, 6);
-	uint64_t later = T0 + 1000000 * 10 * SECOND + 3 * SECOND;
+	uint64_t later = T0 + 1000000000 * 10 * SECOND + 3 * SECOND;
 
 	assert_int_equal(pp_profile_add(p, T0, 1, 0, PP_END_ROOT, 5), 0);
 	pp_profile_advance(p, later);
@@ -753,6 +767,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(windows_follow_each_other),
+		TEST(every_window_holds_what_it_mentions),
 		TEST(a_late_sample_counts_in_the_open_window),
 		TEST(a_long_silence_empties_the_ring),
 		TEST(a_session_is_one_window),
