@@ -387,7 +387,9 @@ static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
 		return;
 	if (rq)
 		request_free(rq);
-	if (want.action == PP_PYMAP_DO_OPEN)
+	if (r != -EBUSY)
+		pp_pymap_busy(py->pymap, now_ns);
+	else if (want.action == PP_PYMAP_DO_OPEN)
 		pp_pymap_refused(py->pymap, reason_of(r), now_ns);
 	else
 		pp_pymap_failed(py->pymap, reason_of(r), now_ns);
@@ -426,7 +428,6 @@ struct pp_remedy pp_python_remedy(const struct pp_python *py)
 	struct pp_remedy_facts facts = {
 		.version = py->version,
 		.coverage = py->coverage,
-		.arena = py->arena,
 		.spawned = p->cmdline && pp_remedy_is_spawned(p->cmdline->text, p->cmdline->len),
 	};
 
@@ -435,6 +436,7 @@ struct pp_remedy pp_python_remedy(const struct pp_python *py)
 		facts.map = pp_pymap_state(py->pymap);
 		facts.reason = pp_pymap_reason(py->pymap);
 		facts.map_full = stats.full;
+		facts.entries = stats.entries;
 	}
 	return pp_remedy_find(&facts);
 }

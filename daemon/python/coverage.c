@@ -45,19 +45,19 @@ static bool is_stub(uint8_t class)
 
 void pp_coverage_add(struct pp_coverage *c, const uint8_t *classes, size_t n, uint64_t weight)
 {
-	bool under_stub = false; /* a stub was passed on the way from the leaf */
+	bool stub_below = false; /* a stub was passed on the way from the leaf */
 
 	for (size_t i = 0; i < n; i++) {
-		under_stub |= is_stub(classes[i]);
+		if (i && classes[i - 1] == PP_PYFRAME_EVAL && !is_stub(classes[i])) {
+			c->bare += weight;
+			if (stub_below)
+				c->late += weight;
+		}
+		stub_below |= is_stub(classes[i]);
 		if (classes[i] == PP_PYFRAME_NAMED)
 			c->named += weight;
 		else if (classes[i] == PP_PYFRAME_UNNAMED)
 			c->unnamed += weight;
-		if (classes[i] != PP_PYFRAME_EVAL || i + 1 == n || is_stub(classes[i + 1]))
-			continue;
-		c->bare += weight;
-		if (under_stub)
-			c->late += weight;
 	}
 }
 

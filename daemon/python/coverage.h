@@ -30,6 +30,7 @@ struct pp_coverage {
 /* Adds one stack, `weight` times. classes: enum pp_pyframe of its user frames, leaf first. An eval
  * frame at the end, whose caller was not found, is not counted. */
 void pp_coverage_add(struct pp_coverage *c, const uint8_t *classes, size_t n, uint64_t weight);
+
 /* Halves the counts: called now and then, they speak of the present. */
 void pp_coverage_decay(struct pp_coverage *c);
 

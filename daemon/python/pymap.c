@@ -295,6 +295,13 @@ void pp_pymap_failed(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
 	pp_pymap_refused(p, why, now);
 }
 
+void pp_pymap_busy(struct pp_pymap *p, uint64_t now)
+{
+	p->in_flight = PP_PYMAP_NOTHING;
+	p->next_try_ns = MAX(p->next_try_ns, now + PP_PYMAP_INTERVAL_MIN_NS);
+	p->next_read_ns = MAX(p->next_read_ns, now + PP_PYMAP_INTERVAL_MIN_NS);
+}
+
 static void grow(struct pp_pymap *p, uint64_t slot, uint64_t entries)
 {
 	for (; p->growth_slot < slot; p->growth_slot++) {

@@ -100,6 +100,8 @@ void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now
 /* Bytes from the offset asked for, as many as there were or fewer; size: the file's when read. Less
  * than the offset means that it was truncated: it is read again over the names there are. */
 void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now);
+/* The request could not even be made (the reader's queue is full): ask again in a moment. */
+void pp_pymap_busy(struct pp_pymap *p, uint64_t now);
 /* The read failed; the file is looked for again, later. */
 void pp_pymap_failed(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now);
 

@@ -90,7 +90,7 @@ struct pp_remedy pp_remedy_find(const struct pp_remedy_facts *f)
 
 	if (old_version)
 		return old;
-	if (trampolines == PP_TRAMPOLINES_OFF && !f->arena)
+	if (trampolines == PP_TRAMPOLINES_OFF && !f->entries)
 		return f->spawned ? off_spawned : off;
 	if (stubs_unnamed(&f->coverage)) {
 		if (f->map_full)

@@ -11,7 +11,7 @@ struct pp_remedy_facts {
 	enum pp_pymap_state map;
 	enum pp_pymap_reason reason; /* with REFUSED */
 	bool map_full;		     /* a limit was reached */
-	bool arena;		     /* it has, or had, a trampoline arena */
+	uint64_t entries;	     /* that its map has */
 	bool spawned; /* a multiprocessing spawn or forkserver child, by its command line */
 };
 
