@@ -100,8 +100,8 @@ int pp_policy_read_subject(pid_t pid, struct pp_policy_subject *ret)
 	line = strstr(text, "\nUid:");
 	if (!line || sscanf(line, "\nUid: %u %u %u", &ruid, &euid, &suid) != 3)
 		return -EBADMSG;
-	/* The kernel gives the directory to root where the process is not dumpable. */
-	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	/* The kernel gives this file to root where the process is not dumpable. (Not so its
+	 * directory.) */
 	if (stat(path, &st) < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	*ret = (struct pp_policy_subject){ .known = true,
