@@ -123,12 +123,14 @@ static enum pp_pyframe class_of(struct pp_resolve *r, uint32_t frame)
 	return class;
 }
 
-/* The i-th frame of the stack in hand, from its leaf. */
-static enum pp_pyframe class_at(const void *userdata, size_t i)
+/* Counts how much of the stack in hand, its user frames, is named Python. */
+static void count_coverage(struct pp_resolve *r, struct pp_coverage *coverage)
 {
-	struct pp_resolve *r = (struct pp_resolve *)userdata;
+	uint8_t classes[PP_STACK_FRAMES_MAX];
 
-	return class_of(r, r->frames[r->nr - 1 - i]);
+	for (size_t i = 0; i < r->nr; i++)
+		classes[i] = (uint8_t)class_of(r, r->frames[r->nr - 1 - i]);
+	pp_coverage_add(coverage, classes, r->nr, 1);
 }
 
 int pp_resolve_sample(struct pp_resolve *r, struct pp_process *p, const struct pp_sample *s,
@@ -145,10 +147,10 @@ int pp_resolve_sample(struct pp_resolve *r, struct pp_process *p, const struct p
 			pp_count(PP_C_frames_unsure);
 		r->frames[r->nr++] = user_frame(r, p, user[i], exact, s->time_ns);
 	}
-	for (size_t i = s->nr_kernel; i-- > 0;)
-		r->frames[r->nr++] = pp_kernel_frame(r->kernel, s->pcs[i], i == 0, s->time_ns);
 	py = p->python;
 	if (py && py->is_python)
-		pp_coverage_add_with(&py->coverage, class_at, r, r->nr, 1);
+		count_coverage(r, &py->coverage);
+	for (size_t i = s->nr_kernel; i-- > 0;)
+		r->frames[r->nr++] = pp_kernel_frame(r->kernel, s->pcs[i], i == 0, s->time_ns);
 	return pp_stacks_get(r->store->stacks, r->frames, r->nr, ret_node);
 }
