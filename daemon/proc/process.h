@@ -45,8 +45,8 @@ struct pp_maps {
 struct pp_processes;
 
 struct pp_process {
-	uint32_t id; /* never reused, never 0 */
-	uint32_t refs;
+	uint32_t id;   /* never reused, never 0 */
+	uint32_t refs; /* of upper rooms */
 	struct pp_processes *table;
 
 	pid_t pid, ppid;
@@ -55,14 +55,20 @@ struct pp_process {
 	uint64_t start_ticks; /* the same in clock ticks, as /proc says; or PP_TICKS_UNKNOWN */
 	uint32_t exec_id;     /* the task's own count of execs, or PP_EXEC_ID_UNKNOWN */
 	uint32_t exec_gen;    /* execs of this pid that we saw */
+	uint32_t nr_threads;  /* 0: not known */
 	uint64_t born_ns;     /* CLOCK_MONOTONIC: since when we know this life */
 	uint64_t exit_ns;     /* CLOCK_MONOTONIC, 0 while alive */
+	uint64_t gone_ns;     /* when the reader did not find it; 0: it has not missed it */
 	bool alive;
+	bool execed;	  /* ended by an exec: another life has followed in this pid */
+	bool leader_gone; /* its main thread has ended, others have not */
 
 	char comm[16];
+	uint64_t comm_ns;	       /* of the record that told it */
 	uid_t ruid, euid, suid, fsuid; /* valid with has_ids */
 	bool has_ids;
-	bool dumpable;		 /* its user may look into it */
+	bool dumpable; /* its user may look into it */
+	bool kernel_thread;
 	struct pp_atom *cmdline; /* arguments separated by spaces; NULL: not known, or none */
 	struct pp_atom *exe, *unit, *slice, *container, *pod; /* NULL: none, or not known */
 
@@ -71,20 +77,24 @@ struct pp_process {
 	bool maps_known;      /* maps are complete: followed from birth or exec, or scanned */
 
 	bool scanned; /* facts above were read from /proc in this life */
-	bool scan_wanted, scanning;
-	uint64_t scan_started_ns;
+	bool scan_wanted, scanning, scan_queued;
 	uint8_t scan_tries;
+	uint64_t scan_started_ns;
 
 	uint64_t samples, complete; /* counted by the upper rooms */
 	/* Slots for upper rooms, theirs to free in the on_free hook. */
 	void *unwind, *names, *python;
 
-	struct pp_process *older, *newer; /* all processes, by age */
+	/* The table's lists: all by age, lives of this pid, those to scan, those to free. */
+	struct pp_process *older, *newer;
+	struct pp_process *prev_life, *next_life;
 	struct pp_process *scan_next;
+	struct pp_process *idle_next;
+	bool idle;
 };
 
 struct pp_process *pp_process_ref(struct pp_process *p);
-/* Returns NULL; accepts NULL. A dead one without references lives on for the grace period. */
+/* Returns NULL; accepts NULL. One that has ended is freed by pp_processes_reap. */
 struct pp_process *pp_process_unref(struct pp_process *p);
 
 /* The mapping that address lies in, or NULL. Valid until the process's mappings change. */

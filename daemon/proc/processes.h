@@ -15,7 +15,8 @@ struct pp_scan;
 
 /*
  * How upper rooms follow. Every hook may be NULL. They are called after the table has changed and
- * must not call back into pp_processes_life, _sample or _scanned.
+ * must not call back into pp_processes_life, _sample or _scanned. Each life is announced once, by
+ * on_new, on_fork or on_exec, and ends once, by on_exit or as the old one of on_exec.
  */
 struct pp_processes_hooks {
 	void (*on_new)(void *userdata, struct pp_process *p);
@@ -23,7 +24,7 @@ struct pp_processes_hooks {
 	void (*on_fork)(void *userdata, struct pp_process *parent, struct pp_process *child);
 	/* old has ended; next follows it in the same pid, without mappings yet. */
 	void (*on_exec)(void *userdata, struct pp_process *old, struct pp_process *next);
-	/* map is new or changed; its object slot is NULL. */
+	/* map is new or changed. Its object slot is set where the same file was mapped there. */
 	void (*on_mapping)(void *userdata, struct pp_process *p, struct pp_map *map);
 	/* After a scan was merged: facts and mappings are there. */
 	void (*on_scanned)(void *userdata, struct pp_process *p);
@@ -47,7 +48,7 @@ struct pp_processes_config {
 
 int pp_processes_new(struct pp_processes **ret, const struct pp_processes_config *config,
 		     const struct pp_processes_hooks *hooks, void *userdata);
-/* Every reference must have been given back. */
+/* Every reference must have been given back: whoever scans (the reader) goes first. */
 struct pp_processes *pp_processes_free(struct pp_processes *t);
 PP_DEFINE_CLEANUP(struct pp_processes *, pp_processes_free)
 
@@ -72,11 +73,21 @@ struct pp_process *pp_processes_next(const struct pp_processes *t, const struct 
 size_t pp_processes_count(const struct pp_processes *t);
 size_t pp_processes_bytes(const struct pp_processes *t);
 
+/* The strings that processes and their mappings refer to. */
+struct pp_atoms *pp_processes_atoms(struct pp_processes *t);
+
 /* Asks for a scan, also of one that was scanned before. */
 void pp_processes_want_scan(struct pp_processes *t, struct pp_process *p);
-/* Takes the next process in line for a scan, with a reference that _scanned gives back; or NULL. */
+/*
+ * Takes the next process in line for a scan, with a reference that _scanned gives back; or NULL.
+ * Every record up to now_ns must have been applied: results that came before it are merged first.
+ */
 struct pp_process *pp_processes_take_scan(struct pp_processes *t, uint64_t now_ns);
-/* The result of a scan begun at p->scan_started_ns; scan is NULL where error is set. */
+/*
+ * The result of a scan that _take_scan began; scan is NULL where error is set. It is copied, and
+ * merged when the records up to this moment are known to have been applied: an exec among them
+ * means that it shows another life.
+ */
 void pp_processes_scanned(struct pp_processes *t, struct pp_process *p, int error,
 			  const struct pp_scan *scan);
 
