@@ -57,7 +57,11 @@ BPFTOOL ?= $(shell for t in bpftool /usr/sbin/bpftool /usr/lib/linux-tools/*/bpf
 PACKAGES := libbpf libelf libdw libsystemd jansson liblzma zlib libprotobuf-c libseccomp
 CLIENT_PACKAGES := jansson zlib libprotobuf-c ncursesw
 
-INCLUDES := -I. -Idaemon -Iclient -I$(B)
+# Each half finds its own headers first: both may have one of a name at their root.
+DAEMON_INCLUDES := -I. -Idaemon -Iclient -I$(B)
+CLIENT_INCLUDES := -I. -Iclient -Idaemon -I$(B)
+INCLUDES = $(DAEMON_INCLUDES)
+$(B)/client/%.o: INCLUDES = $(CLIENT_INCLUDES)
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Wstrict-prototypes \
 	-Wpointer-arith -Wundef -Wvla
 HARDEN := $(if $(SAN)$(FUZZ),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
@@ -253,6 +257,7 @@ $(B)/pyprofctl: $(B)/client/main.o $(CLIENT_A)
 # daemon (all of it but main).
 CLIENT_TESTS := $(if $(UNIT_C),$(patsubst %.c,$(B)/%,$(shell \
 	grep -lE '^.include "(lib|formats|tui|commands)[./]' $(UNIT_C))))
+$(addsuffix .o,$(CLIENT_TESTS)): INCLUDES = $(CLIENT_INCLUDES)
 $(CLIENT_TESTS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(CLIENT_A)
 	$(call say,LD,$@)
 	$(Q)$(link) $^ -lcmocka $(CLIENT_LIBS) $(LIBS)
