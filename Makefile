@@ -65,9 +65,9 @@ $(B)/client/%.o: INCLUDES = $(CLIENT_INCLUDES)
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Wstrict-prototypes \
 	-Wpointer-arith -Wundef -Wvla
 HARDEN := $(if $(SAN)$(FUZZ),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
+, := ,
 SANITIZE := $(if $(SAN),-fsanitize=address$(,)undefined -fno-omit-frame-pointer) \
 	$(if $(FUZZ),-fsanitize=fuzzer-no-link$(,)address$(,)undefined -fno-omit-frame-pointer)
-, := ,
 
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -DPP_VERSION='"$(VERSION)"' $(INCLUDES) $(WARNINGS) -fPIE \
