@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <zlib.h>
@@ -555,7 +556,10 @@ static void session_as_other(const char *path)
 		     NAME("NotPermitted"));
 	expect_error(c, "StartSession", json_pack("{s:{s:i}}", "filter", "pid", 0x3fffffff),
 		     NAME("NoSuchProcess"));
-	/* our own pid is in no table: the kernel says that it is ours */
+	/* our own pid is in no table: the kernel says whose it is, and whether it may be read */
+	expect_error(c, "StartSession", json_pack("{s:{s:i}}", "filter", "pid", getpid()),
+		     NAME("NotPermitted"));
+	CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
 	start(c, json_pack("{s:i, s:{s:i}}", "frequency", 99, "filter", "pid", getpid()));
 	for (int i = 1; i < PP_POLICY_SESSIONS_OWN; i++)
 		start(c, NULL);
