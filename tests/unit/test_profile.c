@@ -171,7 +171,7 @@ static void a_long_silence_empties_the_ring(void **state)
 {
 	struct world *w = *state;
 	_cleanup_(pp_profile_freep) struct pp_profile *p = profile(w, 10 * SECOND, 6);
-	uint64_t later = T0 + 1000000000 * 10 * SECOND + 3 * SECOND;
+	uint64_t later = T0 + 1000000000ULL * 10 * SECOND + 3 * SECOND;
 
 	assert_int_equal(pp_profile_add(p, T0, 1, 0, PP_END_ROOT, 5), 0);
 	pp_profile_advance(p, later);
