@@ -161,7 +161,7 @@ static int send_delta(struct pp_api_watch *w)
 				  .kernel = w->viewer.kernel };
 	struct pp_profile *profile;
 	struct pp_delta_take take;
-	json_t *json;
+	json_t *json = NULL;
 	int r;
 
 	w->api->backend.drain(w->api->backend.userdata);
