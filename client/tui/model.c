@@ -42,9 +42,9 @@ static bool frame_matches(const struct pp_top *t, const struct pp_profile *p, ui
 {
 	const struct pp_frame *f = &p->frames[frame];
 
+	/* What the page says of it: a Python function's file, the module of any other. */
 	return !*t->filter || contains(t, pp_profile_text(p, f->name)) ||
-	       contains(t, pp_profile_text(p, f->file)) ||
-	       contains(t, pp_profile_text(p, f->module));
+	       contains(t, pp_profile_text(p, f->kind == PP_KIND_PYTHON ? f->file : f->module));
 }
 
 static bool process_matches(const struct pp_top *t, const struct pp_profile *p, uint32_t process)

@@ -133,6 +133,14 @@ static int put_title(struct pp_page *page, const struct pp_top *t, const struct 
 static int put_state(struct pp_page *page, const struct pp_top *t)
 {
 	static const char *const modes[] = { "functions", "processes", "call tree" };
+	static const struct {
+		enum pp_view view;
+		const char *text, *brief;
+	} flags[] = {
+		{ PP_VIEW_PYTHON, "Python only", "py" },
+		{ PP_VIEW_NO_KERNEL, "kernel off", "-k" },
+		{ PP_VIEW_NO_NATIVE, "native off", "-n" },
+	};
 	char line[512] = "";
 	uint32_t process;
 	int w = page->width;
@@ -146,12 +154,10 @@ static int put_state(struct pp_page *page, const struct pp_top *t)
 	if (t->focused && t->profile && pp_profile_find_process(t->profile, t->focus, &process))
 		part(line, sizeof(line), w, "in %" PRId64 " %s", t->profile->processes[process].pid,
 		     pp_profile_text(t->profile, t->profile->processes[process].comm));
-	if (t->view & PP_VIEW_PYTHON)
-		part(line, sizeof(line), w, "Python only");
-	if (t->view & PP_VIEW_NO_KERNEL)
-		part(line, sizeof(line), w, "kernel off");
-	if (t->view & PP_VIEW_NO_NATIVE)
-		part(line, sizeof(line), w, "native off");
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (t->view & flags[i].view)
+			part(line, sizeof(line), w, "%s",
+			     w >= WIDE ? flags[i].text : flags[i].brief);
 	return put(page, PP_STYLE_PLAIN, line);
 }
 
