@@ -329,11 +329,16 @@ void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t l
 {
 	bool end = false, more = false;
 
+	p->in_flight = PP_PYMAP_NOTHING;
+	p->progress++;
 	if (p->skip) {
 		p->skip = false;
 		p->offset = size;
-		end = true;
-	} else if (size < p->offset) {
+		p->read_ns = p->asked_ns;
+		serve_children(p, false);
+		return;
+	}
+	if (size < p->offset) {
 		pp_count(PP_C_perfmaps_truncated);
 		pp_perfmap_restart(p->map);
 		p->offset = 0;
@@ -352,8 +357,6 @@ void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t l
 		p->read_interval = MIN(p->read_interval * 2, PP_PYMAP_INTERVAL_MAX_NS);
 	}
 	p->next_read_ns = more ? now : p->asked_ns + p->read_interval;
-	p->in_flight = PP_PYMAP_NOTHING;
-	p->progress++;
 	serve_children(p, false);
 }
 

@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The life of a perf map, played against a file that grows, shrinks, vanishes and is replaced. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/counters.h"
+#include "python/pymap.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MS NSEC_PER_MSEC
+
+static struct pp_perfmaps *all;
+static uint64_t now;
+
+/* The file as the reader would see it, and how often it was asked for what. */
+struct file {
+	char text[1 << 20];
+	size_t len;
+	uint64_t ino;
+	enum pp_pymap_reason refused;
+	uint32_t opens, reads;
+};
+static struct file file;
+
+static int setup(void **state)
+{
+	(void)state;
+	now = 1000 * MS;
+	memset(&file, 0, sizeof(file));
+	file.ino = 1;
+	return pp_perfmaps_new(&all, PP_PERFMAPS_MEMORY_MAX);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	all = pp_perfmaps_free(all);
+	return 0;
+}
+
+static struct pp_pymap *new_pymap(void)
+{
+	struct pp_pymap *p = NULL;
+
+	assert_int_equal(pp_pymap_new(&p, all), 0);
+	return p;
+}
+
+static void write_line(const char *line)
+{
+	strcpy(file.text + file.len, line);
+	file.len += strlen(line);
+}
+
+/* Answers one request, a moment later. */
+static void answer(struct pp_pymap *p, const struct pp_pymap_request *rq)
+{
+	size_t len = 0;
+
+	now += MS / 10;
+	if (rq->action == PP_PYMAP_DO_OPEN) {
+		file.opens++;
+		if (file.refused)
+			pp_pymap_refused(p, file.refused, now);
+		else
+			pp_pymap_opened(p, 5, file.ino, now);
+		return;
+	}
+	file.reads++;
+	if (rq->offset < file.len)
+		len = MIN((size_t)rq->len, file.len - rq->offset);
+	pp_pymap_data(p, file.len, file.text + rq->offset, len, now);
+}
+
+/* Does what p wants until it wants nothing at this time; returns when it is to be asked again. */
+static uint64_t serve(struct pp_pymap *p)
+{
+	struct pp_pymap_request rq;
+
+	for (int i = 0; i < 1000; i++) {
+		pp_pymap_next(p, now, &rq);
+		if (rq.action == PP_PYMAP_NOTHING)
+			return rq.due_ns;
+		answer(p, &rq);
+	}
+	fail_msg("wants something for ever");
+	return 0;
+}
+
+static enum pp_pymap_answer ask(struct pp_pymap *p, uint64_t address)
+{
+	struct pp_perfmap_entry entry;
+
+	return pp_pymap_lookup(p, address, now, &entry);
+}
+
+/* Expects a name for a sample taken at t. */
+static void named_at(struct pp_pymap *p, uint64_t address, uint64_t t, const char *name)
+{
+	struct pp_perfmap_entry entry;
+
+	assert_int_equal(pp_pymap_lookup(p, address, t, &entry), PP_PYMAP_NAMED);
+	assert_int_equal(entry.name.len, strlen(name));
+	assert_memory_equal(entry.name.name, name, entry.name.len);
+}
+
+static void named(struct pp_pymap *p, uint64_t address, const char *name)
+{
+	named_at(p, address, now, name);
+}
+
+static void test_idle(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+
+	(void)state;
+	assert_int_equal(serve(p), UINT64_MAX);
+	assert_int_equal(file.opens, 0);
+	assert_int_equal(pp_pymap_state(p), PP_PYMAP_IDLE);
+	pp_pymap_want(p);
+	assert_int_equal(pp_pymap_state(p), PP_PYMAP_WANTED);
+	serve(p);
+	assert_int_equal(pp_pymap_state(p), PP_PYMAP_OPEN);
+	assert_int_equal(file.opens, 1);
+	assert_int_equal(file.reads, 1);
+	/* Nobody asks, nothing is read, however long. */
+	now += 3600 * NSEC_PER_SEC;
+	assert_int_equal(serve(p), UINT64_MAX);
+	assert_int_equal(file.reads, 1);
+}
+
+static void test_pending_then_absent(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	struct pp_perfmap_entry entry;
+	uint64_t t = now, progress;
+
+	(void)state;
+	write_line("1000 10 py::f:/x\n");
+	assert_int_equal(ask(p, 0x1000), PP_PYMAP_PENDING);
+	progress = pp_pymap_progress(p);
+	now += MS;
+	serve(p);
+	assert_true(pp_pymap_progress(p) != progress);
+	named_at(p, 0x1000, t, "f");
+	/* The read started after the sample: the name does not exist. */
+	assert_int_equal(pp_pymap_lookup(p, 0x2000, t, &entry), PP_PYMAP_ABSENT);
+	/* A later sample may have seen a later line. */
+	now += MS;
+	assert_int_equal(ask(p, 0x2000), PP_PYMAP_PENDING);
+	write_line("2000 10 py::g:/x\n");
+	now += 20 * MS;
+	serve(p);
+	named(p, 0x2000, "g");
+}
+
+/* A sample taken while a read is under way may be of code whose line that read missed. */
+static void test_read_started_before(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	struct pp_pymap_request rq;
+	struct pp_perfmap_entry entry;
+	uint64_t t;
+
+	(void)state;
+	pp_pymap_want(p);
+	serve(p);
+	now += 100 * MS;
+	assert_int_equal(ask(p, 0x1000), PP_PYMAP_PENDING);
+	now += MS;
+	pp_pymap_next(p, now, &rq);
+	assert_int_equal(rq.action, PP_PYMAP_DO_READ);
+	t = ++now;
+	now += MS;
+	answer(p, &rq);
+	assert_int_equal(pp_pymap_lookup(p, 0x1000, t, &entry), PP_PYMAP_PENDING);
+	write_line("1000 10 py::f:/x\n");
+	now += 300 * MS;
+	serve(p);
+	named_at(p, 0x1000, t, "f");
+}
+
+static void test_rate(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	uint64_t due;
+
+	(void)state;
+	pp_pymap_want(p);
+	serve(p);
+	/* Names missing all the time: reads back off to four a second. */
+	for (uint64_t end = now + 10 * NSEC_PER_SEC; now < end; now += MS) {
+		ask(p, 0x1000);
+		serve(p);
+	}
+	assert_in_range(file.reads, 35, 50);
+	/* Something came: fast again. */
+	file.reads = 0;
+	for (uint64_t end = now + NSEC_PER_SEC; now < end; now += MS) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "%x 10 py::f:/x\n",
+			 0x10000 + 16 * (unsigned int)file.len);
+		write_line(line);
+		ask(p, 0x1000);
+		due = serve(p);
+		assert_true(due <= now + PP_PYMAP_INTERVAL_MAX_NS);
+	}
+	assert_in_range(file.reads, 40, 51);
+}
+
+/* The arena is there before the file is. */
+static void test_file_comes_late(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	uint64_t t = now;
+
+	(void)state;
+	file.refused = PP_PYMAP_MISSING;
+	pp_pymap_want(p);
+	serve(p);
+	assert_int_equal(pp_pymap_state(p), PP_PYMAP_REFUSED);
+	assert_int_equal(ask(p, 0x1000), PP_PYMAP_PENDING);
+	now += 25 * MS;
+	serve(p);
+	file.refused = PP_PYMAP_OK;
+	write_line("1000 10 py::f:/x\n");
+	now += 50 * MS;
+	serve(p);
+	assert_int_equal(file.opens, 3);
+	named_at(p, 0x1000, t, "f");
+	assert_int_equal(pp_pymap_reason(p), PP_PYMAP_OK);
+}
+
+static void test_refused(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	uint64_t generation;
+
+	(void)state;
+	file.refused = PP_PYMAP_OWNER;
+	for (uint64_t end = now + 60 * NSEC_PER_SEC; now < end; now += 10 * MS) {
+		ask(p, 0x1000);
+		serve(p);
+	}
+	/* Ever more rarely, and without letting anybody wait. */
+	assert_in_range(file.opens, 8, 14);
+	assert_int_equal(ask(p, 0x1000), PP_PYMAP_ABSENT);
+	assert_int_equal(pp_pymap_reason(p), PP_PYMAP_OWNER);
+	generation = pp_pymap_generation(p);
+	/* Nobody asks any more: nothing is tried. */
+	file.opens = 0;
+	now += NSEC_PER_SEC;
+	serve(p);
+	now += 300 * NSEC_PER_SEC;
+	serve(p);
+	assert_true(file.opens <= 1);
+	file.refused = PP_PYMAP_OK;
+	write_line("1000 10 py::f:/x\n");
+	ask(p, 0x1000);
+	now += 31 * NSEC_PER_SEC;
+	serve(p);
+	named(p, 0x1000, "f");
+	assert_true(pp_pymap_generation(p) > generation);
+}
+
+static void test_busy(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	struct pp_pymap_request rq;
+
+	(void)state;
+	write_line("1000 10 py::f:/x\n");
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(ask(p, 0x1000), PP_PYMAP_PENDING);
+		pp_pymap_next(p, now, &rq);
+		assert_int_not_equal(rq.action, PP_PYMAP_NOTHING);
+		pp_pymap_busy(p, now);
+		pp_pymap_next(p, now, &rq);
+		assert_int_equal(rq.action, PP_PYMAP_NOTHING);
+		assert_int_equal(rq.due_ns, now + PP_PYMAP_INTERVAL_MIN_NS);
+		now = rq.due_ns;
+	}
+	serve(p);
+	named(p, 0x1000, "f");
+}
+
+static void test_truncated(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	uint64_t before = pp_counters[PP_C_perfmaps_truncated];
+
+	(void)state;
+	write_line("1000 10 py::old:/x\n2000 10 py::stays:/x\n3000 10 py::torn");
+	ask(p, 0x1000);
+	now += MS;
+	serve(p);
+	named(p, 0x1000, "old");
+	file.len = 0;
+	write_line("1000 10 py::new:/x\n");
+	ask(p, 0x4000);
+	now += 100 * MS;
+	serve(p);
+	now += 100 * MS;
+	serve(p);
+	assert_int_equal(pp_counters[PP_C_perfmaps_truncated] - before, 1);
+	named(p, 0x1000, "new");
+	named(p, 0x2000, "stays");
+	assert_int_equal(pp_pymap_offset(p), file.len);
+}
+
+/* The file was unlinked and made anew: the descriptor held is silent. */
+static void test_replaced(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+
+	(void)state;
+	write_line("1000 10 py::f:/x\n");
+	ask(p, 0x1000);
+	now += MS;
+	serve(p);
+	for (uint64_t end = now + 5 * NSEC_PER_SEC; now < end; now += 10 * MS) {
+		ask(p, 0x2000);
+		serve(p);
+	}
+	assert_in_range(file.opens, 2, 4); /* looked again, but not always */
+	named(p, 0x1000, "f");
+	file.ino = 2;
+	file.len = 0;
+	write_line("2000 10 py::g:/x\n");
+	for (uint64_t end = now + 10 * NSEC_PER_SEC; now < end; now += 10 * MS) {
+		ask(p, 0x2000);
+		serve(p);
+	}
+	named(p, 0x2000, "g");
+	named(p, 0x1000, "f");
+}
+
+/* Nothing is believed before the end of the file was reached once: a later line may say otherwise.
+ */
+static void test_large(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	struct pp_pymap_request rq;
+	char line[64];
+
+	(void)state;
+	write_line("1000 10 py::stale:/x\n");
+	for (unsigned int i = 0; i < 20000; i++) {
+		snprintf(line, sizeof(line), "%x 10 py::f%u:/x\n", 0x10000 + i * 16, i);
+		write_line(line);
+	}
+	write_line("1000 10 py::right:/x\n");
+	assert_true(file.len > 3 * PP_PYMAP_READ_MAX);
+	assert_int_equal(ask(p, 0x1000), PP_PYMAP_PENDING);
+	now += MS;
+	for (;;) {
+		pp_pymap_next(p, now, &rq);
+		if (rq.action == PP_PYMAP_NOTHING)
+			break;
+		assert_int_equal(ask(p, 0x1000), PP_PYMAP_PENDING);
+		answer(p, &rq);
+	}
+	assert_int_equal(file.reads, (file.len + PP_PYMAP_READ_MAX - 1) / PP_PYMAP_READ_MAX);
+	named(p, 0x1000, "right");
+	assert_int_equal(pp_pymap_growth(p, now), 20002);
+	assert_int_equal(pp_pymap_growth(p, now + 70 * NSEC_PER_SEC), 0);
+}
+
+static void test_exec(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap(), *next = new_pymap();
+
+	(void)state;
+	write_line("1000 10 py::old:/x\n");
+	ask(p, 0x1000);
+	now += MS;
+	serve(p);
+	write_line("2000 10 py::old2:/x\n"); /* written, not read yet */
+	ask(p, 0x2000);
+	now += MS;
+	pp_pymap_exec(p, next, now);
+	assert_int_equal(pp_pymap_state(p), PP_PYMAP_GONE);
+	assert_int_equal(pp_pymap_state(next), PP_PYMAP_OPEN);
+	assert_int_equal(ask(next, 0x1000), PP_PYMAP_PENDING);
+	now += MS;
+	serve(next);
+	write_line("2000 10 py::new:/x\n");
+	now += 30 * MS;
+	ask(next, 0x2000);
+	serve(next);
+	named(next, 0x2000, "new");
+	assert_int_equal(
+		pp_pymap_lookup(next, 0x1000, now - 20 * MS, &(struct pp_perfmap_entry){ 0 }),
+		PP_PYMAP_ABSENT);
+	/* What the old image was asked for in time is still found. */
+	named(p, 0x1000, "old");
+}
+
+static void test_exit(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	struct pp_perfmap_entry entry;
+	uint64_t t;
+
+	(void)state;
+	pp_pymap_want(p);
+	serve(p);
+	write_line("1000 10 py::f:/x\n");
+	t = now += 100 * MS;
+	pp_pymap_exit(p);
+	assert_int_equal(pp_pymap_lookup(p, 0x1000, t, &entry), PP_PYMAP_PENDING);
+	now += MS;
+	serve(p);
+	named_at(p, 0x1000, t, "f");
+	assert_int_equal(pp_pymap_lookup(p, 0x2000, t, &entry), PP_PYMAP_ABSENT);
+	/* One that was never opened: tried once, then nothing waits. */
+	file.refused = PP_PYMAP_MISSING;
+	p = pp_pymap_free(p);
+	p = new_pymap();
+	pp_pymap_exit(p);
+	assert_int_equal(ask(p, 0x1000), PP_PYMAP_PENDING);
+	serve(p);
+	assert_int_equal(ask(p, 0x1000), PP_PYMAP_ABSENT);
+}
+
+/* The child's own file is another: here it has none, having called no new code. */
+static void serve_child(struct pp_pymap *child)
+{
+	enum pp_pymap_reason refused = file.refused;
+
+	file.refused = PP_PYMAP_MISSING;
+	serve(child);
+	file.refused = refused;
+}
+
+static void test_fork_read_in_time(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap(), *child = new_pymap();
+	uint64_t t;
+
+	(void)state;
+	write_line("1000 10 py::f:/x\n");
+	ask(p, 0x1000);
+	t = now;
+	now += MS;
+	serve(p);
+	assert_int_equal(pp_pymap_fork(p, child, t), 0);
+	write_line("2000 10 py::later:/x\n");
+	ask(p, 0x2000);
+	now += 100 * MS;
+	serve(p);
+	named(p, 0x2000, "later");
+	assert_int_equal(ask(child, 0x1000), PP_PYMAP_PENDING);
+	serve_child(child);
+	named(child, 0x1000, "f");
+	assert_int_not_equal(ask(child, 0x2000), PP_PYMAP_NAMED);
+}
+
+/* Lines that the parent had written by the fork, but that nobody had read. */
+static void test_fork_waits(void **state)
+{
+	struct pp_pymap *p = new_pymap(), *child = new_pymap(), *grandchild = new_pymap();
+	uint64_t progress;
+
+	(void)state;
+	pp_pymap_want(p);
+	serve(p);
+	write_line("1000 10 py::f:/x\n");
+	now += 100 * MS;
+	assert_int_equal(pp_pymap_fork(p, child, now), 0);
+	assert_int_equal(pp_pymap_fork(child, grandchild, now), 0);
+	assert_int_equal(ask(child, 0x1000), PP_PYMAP_PENDING);
+	now += MS;
+	serve_child(child);
+	assert_int_equal(ask(child, 0x1000), PP_PYMAP_PENDING);
+	assert_int_equal(ask(grandchild, 0x1000), PP_PYMAP_PENDING);
+	serve_child(grandchild);
+	progress = pp_pymap_progress(grandchild);
+	now += MS;
+	serve(p);
+	assert_true(pp_pymap_progress(grandchild) != progress);
+	named(child, 0x1000, "f");
+	named(grandchild, 0x1000, "f");
+	pp_pymap_free(p);
+	named(child, 0x1000, "f");
+	pp_pymap_free(child);
+	named(grandchild, 0x1000, "f");
+	pp_pymap_free(grandchild);
+}
+
+/* Whoever goes while others wait gives what there is. */
+static void test_fork_orphans(void **state)
+{
+	struct pp_pymap *p = new_pymap(), *children[3];
+
+	(void)state;
+	write_line("1000 10 py::f:/x\n");
+	ask(p, 0x1000);
+	now += MS;
+	serve(p);
+	now += 100 * MS;
+	for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
+		children[i] = new_pymap();
+		assert_int_equal(pp_pymap_fork(p, children[i], now), 0);
+		assert_int_equal(ask(children[i], 0x1000), PP_PYMAP_PENDING);
+		serve_child(children[i]);
+	}
+	pp_pymap_free(children[1]); /* from the middle of the list */
+	pp_pymap_free(p);
+	named(children[0], 0x1000, "f");
+	named(children[2], 0x1000, "f");
+	pp_pymap_free(children[0]);
+	pp_pymap_free(children[2]);
+}
+
+/* A chain of forks without a read in between must not be a chain of calls. */
+static void test_fork_long_chain(void **state)
+{
+	enum { LENGTH = 50000 };
+	static struct pp_pymap *chain[LENGTH];
+
+	(void)state;
+	chain[0] = new_pymap();
+	pp_pymap_want(chain[0]);
+	serve(chain[0]);
+	write_line("1000 10 py::f:/x\n");
+	now += 100 * MS;
+	for (size_t i = 1; i < LENGTH; i++) {
+		chain[i] = new_pymap();
+		assert_int_equal(pp_pymap_fork(chain[i - 1], chain[i], now), 0);
+	}
+	now += MS;
+	serve(chain[0]);
+	ask(chain[LENGTH - 1], 0x1000);
+	serve_child(chain[LENGTH - 1]);
+	named(chain[LENGTH - 1], 0x1000, "f");
+	for (size_t i = 0; i < LENGTH; i++)
+		pp_pymap_free(chain[i]);
+}
+
+static void test_fork_child_own(void **state)
+{
+	struct pp_pymap *p = new_pymap(), *child = new_pymap();
+
+	(void)state;
+	write_line("1000 10 py::f:/x\n2000 10 py::g:/x\n");
+	ask(p, 0x1000);
+	now += MS;
+	serve(p);
+	assert_int_equal(pp_pymap_fork(p, child, now - 2 * MS), 0);
+	file.len = 0;
+	file.ino = 9;
+	write_line("2000 10 py::own:/x\n");
+	/* The parent's name for it must not show before the child's file was read. */
+	assert_int_equal(ask(child, 0x2000), PP_PYMAP_PENDING);
+	now += MS;
+	serve(child);
+	named(child, 0x2000, "own");
+	named(child, 0x1000, "f");
+	named(p, 0x2000, "g");
+	pp_pymap_free(p);
+	pp_pymap_free(child);
+}
+
+static void test_failed_read(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	struct pp_pymap_request rq;
+
+	(void)state;
+	write_line("1000 10 py::f:/x\n");
+	pp_pymap_want(p);
+	serve(p);
+	now += 100 * MS;
+	ask(p, 0x2000);
+	pp_pymap_next(p, now, &rq);
+	assert_int_equal(rq.action, PP_PYMAP_DO_READ);
+	pp_pymap_failed(p, PP_PYMAP_STUCK, now);
+	assert_int_equal(pp_pymap_state(p), PP_PYMAP_REFUSED);
+	assert_int_equal(pp_pymap_reason(p), PP_PYMAP_STUCK);
+	named(p, 0x1000, "f"); /* what was read stays good */
+	assert_int_equal(ask(p, 0x2000), PP_PYMAP_ABSENT);
+	for (int r = 0; r < PP_PYMAP_REASON_MAX; r++)
+		assert_non_null(pp_pymap_reason_text((enum pp_pymap_reason)r));
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_idle),
+		TEST(test_pending_then_absent),
+		TEST(test_read_started_before),
+		TEST(test_rate),
+		TEST(test_file_comes_late),
+		TEST(test_refused),
+		TEST(test_busy),
+		TEST(test_truncated),
+		TEST(test_replaced),
+		TEST(test_large),
+		TEST(test_exec),
+		TEST(test_exit),
+		TEST(test_fork_read_in_time),
+		TEST(test_fork_waits),
+		TEST(test_fork_orphans),
+		TEST(test_fork_long_chain),
+		TEST(test_fork_child_own),
+		TEST(test_failed_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Which Python it is, how much of it has names, and what to do about the rest. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "python/remedy.h"
+#include "python/version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void test_paths(void **state)
+{
+	static const struct {
+		const char *path;
+		uint32_t version; /* 0: no Python */
+	} cases[] = {
+		{ "/usr/lib/x86_64-linux-gnu/libpython3.13.so.1.0", PP_PYVERSION(3, 13) },
+		{ "/opt/py/lib/libpython3.13t.so.1.0", PP_PYVERSION(3, 13) },
+		{ "libpython3.8m.so", PP_PYVERSION(3, 8) },
+		{ "/usr/lib/libpython2.7.so.1.0", PP_PYVERSION(2, 7) },
+		{ "/usr/lib/libpython3.so", 0 },
+		{ "/usr/lib/libpython.so", 0 },
+		{ "/usr/bin/python3.12", PP_PYVERSION(3, 12) },
+		{ "/usr/bin/python3.12 (deleted)", PP_PYVERSION(3, 12) },
+		{ "/usr/bin/python3.14t", PP_PYVERSION(3, 14) },
+		{ "/usr/bin/python3.11d", PP_PYVERSION(3, 11) },
+		{ "/usr/bin/python3-dbg", PP_PYVERSION(3, 0) },
+		{ "/usr/bin/python3", PP_PYVERSION(3, 0) },
+		{ "python", PP_PYVERSION(0, 0) },
+		{ "/usr/bin/python3-config", 0 },
+		{ "/usr/bin/python3.12-config", 0 },
+		{ "/usr/bin/pythonw", 0 },
+		{ "/usr/bin/ipython3", 0 },
+		{ "/usr/bin/python9.1", 0 },
+		{ "/usr/bin/python3.", 0 },
+		{ "/usr/bin/python3.1234", 0 },
+		{ "/usr/bin/python3.99", 0 },
+		{ "/usr/lib/python3.12/lib-dynload/_json.cpython-312-x86_64-linux-gnu.so", 0 },
+		{ "/usr/lib/python3.12/", 0 },
+		{ "/usr/lib/libpython3.13.so.1.0.debug", 0 },
+		{ "/usr/lib/libpython3.13.a", 0 },
+		{ "", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint32_t version = 0;
+		bool is = pp_pyversion_from_path(cases[i].path, &version);
+
+		if (is != (cases[i].version || !strcmp(cases[i].path, "python")) ||
+		    version != cases[i].version)
+			fail_msg("%s: %d, %#x", cases[i].path, is, version);
+	}
+}
+
+static void test_text(void **state)
+{
+	char text[PP_PYVERSION_TEXT_MAX];
+
+	(void)state;
+	assert_string_equal(pp_pyversion_text(0x030d00f0, text), "3.13.0");
+	assert_string_equal(pp_pyversion_text(0x030e0ac2, text), "3.14.10rc2");
+	assert_string_equal(pp_pyversion_text(0x030f00a7, text), "3.15.0a7");
+	assert_string_equal(pp_pyversion_text(0x030f00b1, text), "3.15.0b1");
+	assert_string_equal(pp_pyversion_text(PP_PYVERSION(3, 12), text), "3.12");
+	assert_string_equal(pp_pyversion_text(PP_PYVERSION(3, 0), text), "3");
+	assert_string_equal(pp_pyversion_text(0, text), "unknown");
+	assert_string_equal(pp_pyversion_text(0xffffffcf, text), "255.255.255rc15");
+	assert_true(pp_pyversion_valid(0x030d00f0));
+	assert_true(pp_pyversion_valid(0x030f00a7));
+	assert_false(pp_pyversion_valid(0));
+	assert_false(pp_pyversion_valid(PP_PYVERSION(3, 12)));
+	assert_false(pp_pyversion_valid(0x7f0d00f0));
+	assert_false(pp_pyversion_valid(0xffffffff));
+}
+
+/* ---- Coverage: a stack as letters, leaf first ------------------------------------------------ */
+
+static struct pp_coverage coverage_of(const char *stack)
+{
+	struct pp_coverage c = { 0 };
+	uint8_t classes[64];
+	size_t n = strlen(stack);
+
+	assert_true(n <= sizeof(classes));
+	for (size_t i = 0; i < n; i++)
+		classes[i] = stack[i] == 'e'   ? PP_PYFRAME_EVAL
+			     : stack[i] == 'n' ? PP_PYFRAME_NAMED
+			     : stack[i] == 'u' ? PP_PYFRAME_UNNAMED
+					       : PP_PYFRAME_OTHER;
+	pp_coverage_add(&c, classes, n, 3);
+	return c;
+}
+
+static void expect(const char *stack, uint64_t named, uint64_t unnamed, uint64_t bare,
+		   uint64_t late)
+{
+	struct pp_coverage c = coverage_of(stack);
+
+	if (c.named != named * 3 || c.unnamed != unnamed * 3 || c.bare != bare * 3 ||
+	    c.late != late * 3)
+		fail_msg("%s: %zu named, %zu unnamed, %zu bare, %zu late", stack,
+			 (size_t)c.named / 3, (size_t)c.unnamed / 3, (size_t)c.bare / 3,
+			 (size_t)c.late / 3);
+}
+
+static void test_coverage(void **state)
+{
+	(void)state;
+	expect("", 0, 0, 0, 0);
+	expect("....", 0, 0, 0, 0);
+	/* leaf C function, eval, stub, evaluator, vectorcall, eval, stub, ... */
+	expect(".en..en..en...", 3, 0, 0, 0);
+	expect(".en..eu..en...", 2, 1, 0, 0);
+	/* In the stub itself: about to call. */
+	expect("n..en..", 2, 0, 0, 0);
+	/* No trampolines. */
+	expect(".e...e...e...", 0, 0, 3, 0);
+	/* Turned on late: what called into trampolined code has none. */
+	expect(".en..e...e...", 1, 0, 2, 2);
+	/* A subinterpreter without, called from trampolined code. */
+	expect(".e....en...", 1, 0, 1, 0);
+	/* Cut off at an eval frame: whether it has one is not known. */
+	expect(".en..e", 1, 0, 0, 0);
+	/* An eval loop that calls another directly. */
+	expect("een.", 1, 0, 1, 0);
+}
+
+static void test_native_names(void **state)
+{
+	static const char *const evals[] = { "_PyEval_EvalFrameDefault",
+					     "_PyEval_EvalFrameDefault.cold",
+					     "_PyEval_EvalFrameDefault.lto_priv.0",
+					     "_TAIL_CALL_LOAD_FAST" };
+	static const char *const others[] = {
+		"_PyEval_EvalFrameDefaultX", "_PyEval_EvalFrame", "_PyEval_Vector",
+		"py_trampoline_evaluator",   "_TAIL_CALL_",	  ""
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(evals); i++)
+		assert_int_equal(pp_pyframe_native(evals[i], strlen(evals[i])), PP_PYFRAME_EVAL);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_int_equal(pp_pyframe_native(others[i], strlen(others[i])), PP_PYFRAME_OTHER);
+}
+
+static void test_trampolines(void **state)
+{
+	struct pp_coverage c = { 0 };
+
+	(void)state;
+	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "unknown");
+	c = (struct pp_coverage){ .bare = 10 };
+	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "off");
+	c = (struct pp_coverage){ .named = 990, .unnamed = 5, .bare = 9 };
+	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "on");
+	c = (struct pp_coverage){ .named = 90, .bare = 10, .late = 10 };
+	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "late");
+	/* What is long past counts less and less. */
+	for (int i = 0; i < 10; i++) {
+		pp_coverage_decay(&c);
+		c.named += 90;
+	}
+	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "on");
+}
+
+/* ---- Remedies -------------------------------------------------------------------------------- */
+
+static void test_remedies(void **state)
+{
+	const struct pp_coverage off = { .bare = 100 }, on = { .named = 100 },
+				 unnamed = { .unnamed = 100 }, half = { .named = 50, .bare = 50 };
+	const struct {
+		struct pp_remedy_facts facts;
+		const char *problem, *remedy; /* a part of it; NULL: none at all */
+	} cases[] = {
+		{ { 0 }, NULL, NULL },
+		{ { .version = 0x030d00f0, .coverage = on }, NULL, NULL },
+		{ { .version = 0x030b00f0, .coverage = off }, "no trampolines", "3.12" },
+		{ { .version = PP_PYVERSION(2, 7) }, "no trampolines", "3.12" },
+		{ { .version = PP_PYVERSION(3, 0), .coverage = off }, "off", "PYTHONPERFSUPPORT" },
+		{ { .version = 0x030d00f0, .coverage = off },
+		  "are off",
+		  "activate_stack_trampoline" },
+		{ { .version = 0x030d00f0, .coverage = off, .spawned = true },
+		  "spawn",
+		  "environment of its parent" },
+		{ { .coverage = unnamed, .map = PP_PYMAP_REFUSED, .reason = PP_PYMAP_MISSING },
+		  "no perf map",
+		  "/tmp" },
+		{ { .coverage = unnamed, .map = PP_PYMAP_REFUSED, .reason = PP_PYMAP_OWNER },
+		  "another user",
+		  "remove" },
+		{ { .coverage = unnamed, .map = PP_PYMAP_OPEN, .map_full = true },
+		  "larger",
+		  "eval" },
+		{ { .coverage = unnamed, .map = PP_PYMAP_OPEN, .entries = 9 },
+		  "does not have",
+		  "/tmp" },
+		{ { .coverage = half, .map = PP_PYMAP_OPEN, .entries = 9 },
+		  "without trampolines",
+		  "PYTHONPERFSUPPORT" },
+		/* Turned on, but the function that runs was called before. */
+		{ { .coverage = off, .map = PP_PYMAP_OPEN, .entries = 9 },
+		  "called before",
+		  "restart" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pp_remedy r = pp_remedy_find(&cases[i].facts);
+
+		if (!cases[i].problem) {
+			assert_null(r.problem);
+			assert_null(r.remedy);
+			continue;
+		}
+		assert_non_null(r.problem);
+		assert_non_null(r.remedy);
+		if (!strstr(r.problem, cases[i].problem) || !strstr(r.remedy, cases[i].remedy))
+			fail_msg("%zu: %s: %s", i, r.problem, r.remedy);
+		assert_null(strchr(r.problem, '\n'));
+		assert_null(strchr(r.remedy, '\n'));
+	}
+}
+
+static void test_every_refusal_has_a_remedy(void **state)
+{
+	(void)state;
+	for (int why = PP_PYMAP_MISSING; why < PP_PYMAP_REASON_MAX; why++) {
+		struct pp_remedy_facts facts = { .coverage = { .unnamed = 1 },
+						 .map = PP_PYMAP_REFUSED,
+						 .reason = (enum pp_pymap_reason)why };
+
+		assert_non_null(pp_remedy_find(&facts).problem);
+		assert_non_null(pp_remedy_find(&facts).remedy);
+	}
+}
+
+static void test_spawned(void **state)
+{
+	/* As /proc/PID/cmdline has them, of 3.12 and 3.14. */
+	static const char spawn[] =
+		"/usr/bin/python3\0-c\0from multiprocessing.spawn import spawn_main; "
+		"spawn_main(tracker_fd=5, pipe_handle=7)\0--multiprocessing-fork";
+	static const char server[] =
+		"/usr/bin/python3 -c from multiprocessing.forkserver import main; "
+		"main(7, 8, ['__main__'])";
+	static const char plain[] = "/usr/bin/python3\0-X\0perf\0server.py";
+
+	(void)state;
+	assert_true(pp_remedy_is_spawned(spawn, sizeof(spawn)));
+	assert_true(pp_remedy_is_spawned(server, sizeof(server)));
+	assert_false(pp_remedy_is_spawned(plain, sizeof(plain)));
+	assert_false(pp_remedy_is_spawned("", 0));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_coverage),
+		cmocka_unit_test(test_native_names),
+		cmocka_unit_test(test_trampolines),
+		cmocka_unit_test(test_remedies),
+		cmocka_unit_test(test_every_refusal_has_a_remedy),
+		cmocka_unit_test(test_spawned),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
