@@ -9,8 +9,14 @@
 
 #include <string.h>
 
-/* Fewer bare frames than one in so many are start-up: what ran before trampolines came on. */
-#define BARE_SHARE 100
+/*
+ * Bare frames are normal at start-up (the import system runs before trampolines come on) and around
+ * a fork. They mean something where they called trampolined code, so still run: more than one frame
+ * in LATE_SHARE; or where they are very many: one in BARE_SHARE, and at least BARE_MIN.
+ */
+#define LATE_SHARE 100
+#define BARE_SHARE 4
+#define BARE_MIN   200
 
 /* Whether name is function, or one of the parts a compiler made of it (.cold, .constprop.0, ...).
  */
@@ -77,7 +83,9 @@ enum pp_trampolines pp_coverage_trampolines(const struct pp_coverage *c)
 		return PP_TRAMPOLINES_UNKNOWN;
 	if (c->bare == frames)
 		return PP_TRAMPOLINES_OFF;
-	return c->bare <= frames / BARE_SHARE ? PP_TRAMPOLINES_ON : PP_TRAMPOLINES_LATE;
+	if (c->late > frames / LATE_SHARE || (c->bare >= BARE_MIN && c->bare > frames / BARE_SHARE))
+		return PP_TRAMPOLINES_LATE;
+	return PP_TRAMPOLINES_ON;
 }
 
 const char *pp_trampolines_text(enum pp_trampolines t)

@@ -160,6 +160,13 @@ static void test_trampolines(void **state)
 	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "on");
 	c = (struct pp_coverage){ .named = 90, .bare = 10, .late = 10 };
 	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "late");
+	/* Start-up: bare, but over and done. */
+	c = (struct pp_coverage){ .named = 15, .bare = 9 };
+	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "on");
+	/* A thread that runs what it was started with, for ever. */
+	c = (struct pp_coverage){ .named = 500, .bare = 500 };
+	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "late");
+	c = (struct pp_coverage){ .named = 90, .bare = 10, .late = 10 };
 	/* What is long past counts less and less. */
 	for (int i = 0; i < 10; i++) {
 		pp_coverage_decay(&c);
@@ -173,7 +180,8 @@ static void test_trampolines(void **state)
 static void test_remedies(void **state)
 {
 	const struct pp_coverage off = { .bare = 100 }, on = { .named = 100 },
-				 unnamed = { .unnamed = 100 }, half = { .named = 50, .bare = 50 };
+				 unnamed = { .unnamed = 100 },
+				 half = { .named = 50, .bare = 50, .late = 50 };
 	const struct {
 		struct pp_remedy_facts facts;
 		const char *problem, *remedy; /* a part of it; NULL: none at all */
