@@ -53,12 +53,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_(pp_varlink_done) struct pp_varlink v;
 	size_t step;
 
+	pp_varlink_init(&v);
 	if (!size)
 		return 0;
 	step = data[0] ?: size;
 	data++, size--;
 	(void)pp_varlink_parse_reply(&reply, data, size);
-	pp_varlink_init(&v);
 	for (size_t at = 0; at < size; at += step) {
 		if (pp_varlink_feed(&v, data + at, MIN(step, size - at)) < 0)
 			break;
