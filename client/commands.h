@@ -54,5 +54,8 @@ int pp_parse_number(const char *option, const char *arg, int64_t min, int64_t ma
 int pp_parse_seconds(const char *option, const char *arg, int64_t max_s, int64_t *ret_ms);
 int pp_parse_percent(const char *option, const char *arg, double *ret);
 
+/* The end of everything written to stdout. Returns an exit code; a reader that has gone away (`|
+ * head`) is told nothing. */
+int pp_finish_stdout(void);
 /* Writes j to stdout, indented, and frees it. Returns an exit code. */
 int pp_print_json(json_t *j);

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -114,16 +115,25 @@ int pp_parse_percent(const char *option, const char *arg, double *ret)
 	return 0;
 }
 
-int pp_print_json(json_t *j)
+int pp_finish_stdout(void)
 {
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
 	int r;
 
+	if (fflush(stdout) != EOF && !ferror(stdout))
+		return PP_EXIT_DONE;
+	r = -errno;
+	if (poll(&out, 1, 0) > 0 && (out.revents & POLLERR))
+		return PP_EXIT_FAILED;
+	return pp_fail(PP_EXIT_FAILED, "writing to stdout: %s", strerror(-r));
+}
+
+int pp_print_json(json_t *j)
+{
 	if (!j)
 		return pp_fail_errno(-ENOMEM, "JSON");
-	r = json_dumpf(j, stdout, JSON_INDENT(2));
+	json_dumpf(j, stdout, JSON_INDENT(2));
 	json_decref(j);
 	putchar('\n');
-	if (r < 0 || fflush(stdout) == EOF)
-		return pp_fail_errno(-EIO, "writing to stdout");
-	return PP_EXIT_DONE;
+	return pp_finish_stdout();
 }

@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 /* Cells of one table: more rows than a machine has processes. */
 #define CELLS_MAX (64U << 20)
@@ -33,6 +34,13 @@ int64_t pp_print_integer(const json_t *object, const char *key)
 const char *pp_color(bool on, const char *attribute)
 {
 	return on ? attribute : "";
+}
+
+int pp_print_width(FILE *out)
+{
+	struct winsize ws;
+
+	return ioctl(fileno(out), TIOCGWINSZ, &ws) == 0 ? ws.ws_col : 0;
 }
 
 int pp_cells_add(struct pp_cells *t, const char *text)
@@ -75,8 +83,16 @@ static void fit(struct pp_cells *t)
 	t->fitted = true;
 }
 
+/* Bytes of a last column that starts at cell `at`. */
+static int last_len(const struct pp_cells *t, const char *text, int at)
+{
+	return t->width ? (int)pp_text_clip(text, MAX(t->width - at, 0)) : (int)strlen(text);
+}
+
 void pp_cells_write_row(struct pp_cells *t, size_t row, unsigned int right, FILE *out)
 {
+	int at = 0;
+
 	if (!t->fitted)
 		fit(t);
 	for (size_t c = 0; c < t->columns; c++) {
@@ -87,10 +103,13 @@ void pp_cells_write_row(struct pp_cells *t, size_t row, unsigned int right, FILE
 		if (last && !*text)
 			break;
 		fprintf(out, "%s", c ? "  " : "");
+		at += t->widths[c] + 2;
 		if (right & 1U << c)
 			fprintf(out, "%*s%s", gap, "", text);
+		else if (!last)
+			fprintf(out, "%s%*s", text, gap, "");
 		else
-			fprintf(out, "%s%*s", text, last ? 0 : gap, "");
+			fprintf(out, "%.*s", last_len(t, text, at - t->widths[c] - 2), text);
 	}
 	fputc('\n', out);
 }

@@ -20,6 +20,9 @@ const char *pp_color(bool on, const char *attribute);
 #define PP_RED	 "\033[31m"
 #define PP_RESET "\033[0m"
 
+/* The terminal's width where out is one, else 0. */
+int pp_print_width(FILE *out);
+
 /* A table whose columns are as wide as their widest cell; the last is as wide as it likes. */
 #define PP_COLUMNS_MAX 16
 struct pp_cells {
@@ -27,6 +30,7 @@ struct pp_cells {
 	size_t nr, cap;
 	size_t columns; /* at most PP_COLUMNS_MAX */
 	int widths[PP_COLUMNS_MAX];
+	int width; /* of the whole: the last column is cut to it; 0: as wide as it is */
 	bool fitted;
 };
 

@@ -105,7 +105,10 @@ static int print_table(const struct pp_global *g, json_t **list, size_t nr)
 	static const char *const header[] = { "PID",	     "USER",	"PYTHON",
 					      "TRAMPOLINES", "ENTRIES", "NAMED",
 					      "SAMPLES",     "UNIT",	"COMMAND" };
-	_cleanup_cells_ struct pp_cells t = { .columns = ARRAY_SIZE(header) };
+	_cleanup_cells_ struct pp_cells t = {
+		.columns = ARRAY_SIZE(header),
+		.width = pp_print_width(stdout),
+	};
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(header) && r >= 0; i++)
@@ -153,7 +156,7 @@ static int print(const struct pp_global *g, json_t *processes, int64_t hidden, b
 		pp_note("you see %zu of %" PRId64 " processes; root and members of group pyprof "
 			"see all",
 			json_array_size(processes), (int64_t)json_array_size(processes) + hidden);
-	return r;
+	return r ?: pp_finish_stdout();
 }
 
 int pp_cmd_ps(struct pp_global *g, int argc, char **argv)

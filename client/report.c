@@ -273,9 +273,7 @@ static int print(const struct report *rep, const struct pp_global *g, const stru
 		      : pp_tree_write(stdout, p, &rep->options);
 	if (r < 0)
 		return pp_fail_errno(r, "report");
-	if (ferror(stdout) || fflush(stdout) == EOF)
-		return pp_fail_errno(-errno, "writing to stdout");
-	return PP_EXIT_DONE;
+	return pp_finish_stdout();
 }
 
 int pp_cmd_report(struct pp_global *g, int argc, char **argv)

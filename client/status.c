@@ -111,9 +111,7 @@ static int print(const struct pp_global *g, const json_t *s)
 		r = print_counters(s, "truncated", "stacks that are not complete, by reason");
 	if (!r)
 		r = print_counters(s, "counters", "counters");
-	if (!r && fflush(stdout) == EOF)
-		r = pp_fail_errno(-errno, "writing to stdout");
-	return r;
+	return r ?: pp_finish_stdout();
 }
 
 int pp_cmd_status(struct pp_global *g, int argc, char **argv)

@@ -3,13 +3,13 @@
 #include "commands.h"
 
 #include "formats/report.h"
+#include "print.h"
 #include "session.h"
 #include "span.h"
 #include "tui/live.h"
 #include "tui/page.h"
 
 #include <string.h>
-#include <sys/ioctl.h>
 
 static const char usage[] =
 	"usage: pyprofctl top [-p PID [--tree]] [--python] [-F HZ] [--window SECONDS]\n"
@@ -84,15 +84,6 @@ static int parse(struct top *t, struct pp_global *g, int argc, char **argv)
 	return -1;
 }
 
-static int print_width(void)
-{
-	struct winsize ws;
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col)
-		return ws.ws_col;
-	return PLAIN_WIDTH;
-}
-
 static int print_json(const struct top *t, const struct pp_figures *f, const struct pp_profile *p)
 {
 	json_t *j;
@@ -130,7 +121,7 @@ static int print_page(const struct top *t, const struct pp_figures *f, const str
 	model.page = (size_t)t->rows;
 	r = pp_top_update(&model, p);
 	if (r >= 0)
-		r = pp_page_make(&page, &model, &facts, print_width(), 0);
+		r = pp_page_make(&page, &model, &facts, pp_print_width(stdout) ?: PLAIN_WIDTH, 0);
 	if (r < 0)
 		return pp_fail_errno(r, "top");
 	for (size_t i = 0; i < page.nr; i++) {
@@ -140,9 +131,7 @@ static int print_page(const struct top *t, const struct pp_figures *f, const str
 			n--;
 		printf("%.*s\n", (int)n, page.lines[i].text);
 	}
-	if (fflush(stdout) == EOF)
-		return pp_fail_errno(-errno, "writing to stdout");
-	return PP_EXIT_DONE;
+	return pp_finish_stdout();
 }
 
 static int once(const struct top *t, const struct pp_global *g, struct pp_client *c,

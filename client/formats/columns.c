@@ -8,9 +8,15 @@
 /* A module's name may be long; one column must not push the others off the page. */
 #define WIDTH_MAX 32
 
-static void pad(FILE *out, const char *text, int width)
+/* A column's text; the last one of a line is not filled up. */
+static void put(FILE *out, const char *text, int width, bool last)
 {
-	fprintf(out, "  %s%*s", text, MAX(width - pp_text_width(text), 0), "");
+	fprintf(out, "  %s%*s", text, last ? 0 : MAX(width - pp_text_width(text), 0), "");
+}
+
+static bool last(const struct pp_columns *c, enum pp_group column)
+{
+	return c->group < column << 1;
 }
 
 static void fit(int *width, int needed)
@@ -36,9 +42,9 @@ void pp_columns_header(const struct pp_columns *c, FILE *out)
 	if (c->group & PP_GROUP_PID)
 		fprintf(out, "  %*s", c->pid, "Pid");
 	if (c->group & PP_GROUP_COMM)
-		pad(out, "Command", c->comm);
+		put(out, "Command", c->comm, last(c, PP_GROUP_COMM));
 	if (c->group & PP_GROUP_OBJECT)
-		pad(out, "Shared Object", c->object);
+		put(out, "Shared Object", c->object, last(c, PP_GROUP_OBJECT));
 	if (c->group & PP_GROUP_SYMBOL)
 		fputs("  Symbol", out);
 	fputc('\n', out);
@@ -68,15 +74,14 @@ int pp_columns_row(const struct pp_columns *c, FILE *out, const struct pp_profil
 		   const struct pp_row *row)
 {
 	_cleanup_buf_ struct pp_buf symbol = { 0 };
-	bool last_is_object = !(c->group & PP_GROUP_SYMBOL);
 	int r;
 
 	if (c->group & PP_GROUP_PID)
 		fprintf(out, "  %*" PRId64, c->pid, row->pid);
 	if (c->group & PP_GROUP_COMM)
-		pad(out, pp_profile_text(p, row->comm), c->comm);
+		put(out, pp_profile_text(p, row->comm), c->comm, last(c, PP_GROUP_COMM));
 	if (c->group & PP_GROUP_OBJECT)
-		pad(out, pp_profile_object(p, row->sample), last_is_object ? 0 : c->object);
+		put(out, pp_profile_object(p, row->sample), c->object, last(c, PP_GROUP_OBJECT));
 	if (c->group & PP_GROUP_SYMBOL) {
 		r = pp_profile_symbol(p, row->frame, &symbol);
 		if (r < 0)

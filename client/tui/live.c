@@ -14,8 +14,6 @@
 #define TICK_MS 500
 /* Which Pythons there are changes slowly. */
 #define FACTS_MS 3000
-/* The daemon answers at once; a screen must not stand still for it. */
-#define FACTS_TIMEOUT_MS 500
 
 struct state {
 	const struct pp_live *live;
@@ -25,7 +23,8 @@ struct state {
 	struct pp_page_facts facts;
 	struct pp_reply processes; /* what facts.processes points into */
 	uint64_t facts_due_ns;
-	bool fresh; /* a tick has come since the last update */
+	bool asked, facts_lost; /* for them: an answer is due; there will be none any more */
+	bool fresh;		/* a tick has come since the last update */
 };
 
 static volatile sig_atomic_t ended;
@@ -44,17 +43,32 @@ static void state_done(struct state *s)
 	pp_reply_done(&s->processes);
 }
 
+/*
+ * Asks for the processes now and then, and takes the answer when it is there: a daemon that is busy
+ * must not make the screen stand still. Without the facts the picture is poorer, not wrong.
+ */
 static void ask_facts(struct state *s)
 {
-	struct pp_reply reply = PP_REPLY;
-
-	if (pp_now_ns() < s->facts_due_ns)
+	if (s->facts_lost || s->asked || pp_now_ns() < s->facts_due_ns)
 		return;
+	s->asked = pp_client_stream(s->live->facts, PP_INTERFACE ".ListProcesses", NULL) >= 0;
+	s->facts_lost = !s->asked;
+}
+
+static void take_facts(struct state *s)
+{
+	struct pp_reply reply = PP_REPLY;
+	int r;
+
+	if (!s->asked)
+		return;
+	r = pp_client_next(s->live->facts, 0, &reply);
+	if (r == 0 || r == -EINTR)
+		return;
+	s->asked = false;
 	s->facts_due_ns = pp_now_ns() + FACTS_MS * NSEC_PER_MSEC;
-	/* Without the facts the picture is poorer, not wrong. */
-	if (pp_client_call(s->live->facts, PP_INTERFACE ".ListProcesses", NULL, FACTS_TIMEOUT_MS,
-			   &reply) < 0 ||
-	    reply.error) {
+	s->facts_lost = r < 0 || reply.error || reply.continues;
+	if (s->facts_lost) {
 		pp_reply_done(&reply);
 		return;
 	}
@@ -131,14 +145,16 @@ static int loop(struct state *s, struct pp_reply *failed)
 		struct pollfd fds[] = {
 			{ .fd = STDIN_FILENO, .events = POLLIN },
 			{ .fd = pp_client_fd(s->live->stream), .events = POLLIN },
+			{ .fd = -1, .events = POLLIN },
 		};
 		unsigned int key;
 
-		ask_facts(s);
 		r = update(s, rebuild);
 		if (r < 0)
 			return r;
 		rebuild = false;
+		ask_facts(s);
+		fds[2].fd = s->asked ? pp_client_fd(s->live->facts) : -1;
 		if (poll(fds, ARRAY_SIZE(fds), FACTS_MS) < 0 && errno != EINTR)
 			return -errno;
 		while (!s->top.quit && pp_screen_key(&key))
@@ -146,6 +162,7 @@ static int loop(struct state *s, struct pp_reply *failed)
 		/* The terminal is gone. */
 		if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
 			return 0;
+		take_facts(s);
 		r = take_ticks(s, failed);
 		if (r)
 			return r;

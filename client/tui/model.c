@@ -90,6 +90,9 @@ static int update_functions(struct pp_top *t, const struct pp_profile *p)
 	for (size_t i = 0; i < table->nr_rows && r >= 0; i++) {
 		const struct pp_row *row = &table->rows[i];
 
+		/* That stacks were cut is no function; the page's title says how many were not. */
+		if (!row->self && p->frames[row->frame].kind == PP_KIND_NOTE)
+			continue;
 		if (frame_matches(t, p, row->frame))
 			r = add_line(t, &(struct pp_top_line){ .total = row->total,
 							       .self = row->self,
