@@ -41,7 +41,8 @@
 	X(scans_refused, "processes not read again after repeated failures")                   \
 	X(reader_stuck, "processes given up because their files did not answer in time")       \
 	X(reader_died, "reader processes that died over a request")                            \
-	X(reader_refused, "requests to the reader beyond its queue")                           \
+	X(reader_refused,                                                                      \
+	  "requests to the reader beyond its queue, or of users who keep it waiting")          \
 	X(strings_cut, "names over 4096 bytes, cut")                                           \
 	X(strings_refused, "names over the memory limit; frames stay unnamed")                 \
 	X(frames_refused, "frames over the limit; shown as unknown")                           \

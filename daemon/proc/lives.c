@@ -87,8 +87,8 @@ static int apply_fork(struct pp_processes *t, const struct pp_life *life)
 	return 0;
 }
 
-/* The life that follows old in its pid by an exec. Its user is not old's where the program is set
- * to another's, so the ids are not known again. */
+/* The life that follows old in its pid by an exec. Its ids are not known again, for the program may
+ * be set to another user's; but an exec leaves the real one alone. */
 static struct pp_process *follow(struct pp_process *old, uint64_t time_ns)
 {
 	struct pp_processes *t = old->table;
@@ -100,6 +100,7 @@ static struct pp_process *follow(struct pp_process *old, uint64_t time_ns)
 	}
 	next->ppid = old->ppid;
 	next->nspid = old->nspid;
+	next->ruid = old->ruid;
 	next->start_ns = old->start_ns;
 	next->start_ticks = old->start_ticks;
 	next->exec_gen = old->exec_gen + 1;

@@ -65,7 +65,7 @@ struct pp_process {
 
 	char comm[16];
 	uint64_t comm_ns;	       /* of the record that told it */
-	uid_t ruid, euid, suid, fsuid; /* valid with has_ids */
+	uid_t ruid, euid, suid, fsuid; /* valid with has_ids; until then ruid is a guess, or 0 */
 	bool has_ids;
 	bool dumpable; /* its user may look into it */
 	bool kernel_thread;

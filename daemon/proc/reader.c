@@ -5,6 +5,7 @@
 #include "proc/reader_wire.h"
 
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/counters.h"
 #include "base/fd.h"
 
@@ -16,9 +17,19 @@
 #define ABANDONED_MAX 8	    /* readers stuck in the kernel beyond SIGKILL, all at once */
 #define STUCK_MAX     65536 /* targets remembered; above a machine's usual number of processes */
 
+/*
+ * A process that hangs costs the reader a deadline, and a user can have any number of them. Each
+ * puts its user in debt for DEBT_NS, which time pays off; above DEBT_MAX_NS nothing is read for
+ * them. So one user can take the reader three times in a row, and 5% of its time in the long run.
+ */
+#define DEBT_NS	    (20 * NSEC_PER_SEC)
+#define DEBT_MAX_NS (50 * NSEC_PER_SEC)
+#define DEBTORS_MAX 4096 /* then all are forgiven: the table is a brake, not a record */
+
 struct pp_reader {
 	struct pp_child *child;
 	struct pp_u64map stuck; /* pid → start ticks */
+	struct pp_u64map debts; /* uid → when it is paid off, CLOCK_MONOTONIC */
 };
 
 struct call {
@@ -138,8 +149,16 @@ static void finish_perfmap(struct call *c, int error, const struct reply *r, int
 
 static void remember_stuck(struct pp_reader *r, struct pp_target target)
 {
+	uint64_t paid_ns = 0;
+
 	pp_count(PP_C_reader_stuck);
 	(void)pp_u64map_put(&r->stuck, (uint64_t)target.pid, target.start_ticks);
+	if (!target.uid)
+		return;
+	(void)pp_u64map_get(&r->debts, target.uid, &paid_ns);
+	paid_ns = MAX(paid_ns, pp_now_ns()) + DEBT_NS;
+	if (pp_u64map_put(&r->debts, target.uid, paid_ns) == -ENOSPC)
+		pp_u64map_clear(&r->debts);
 }
 
 static void on_reply(void *userdata, int error, const void *data, size_t len, int *fds,
@@ -174,6 +193,14 @@ static void on_reply(void *userdata, int error, const void *data, size_t len, in
 	free(c);
 }
 
+static bool is_in_debt(const struct pp_reader *r, uid_t uid)
+{
+	uint64_t paid_ns;
+
+	return uid && pp_u64map_get(&r->debts, uid, &paid_ns) &&
+	       paid_ns > pp_now_ns() + DEBT_MAX_NS;
+}
+
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
 static int send_call(const struct call *call, struct pp_reader_request *q, const char *const *texts,
@@ -188,6 +215,10 @@ static int send_call(const struct call *call, struct pp_reader_request *q, const
 		return -EINVAL;
 	if (pp_reader_is_stuck(r, call->target))
 		return -EBUSY;
+	if (is_in_debt(r, call->target.uid)) {
+		pp_count(PP_C_reader_refused);
+		return -EBUSY;
+	}
 	q->op = call->op;
 	q->pid = call->target.pid;
 	q->start_ticks = call->target.start_ticks;
@@ -277,6 +308,7 @@ int pp_reader_new(struct pp_reader **ret, sd_event *event)
 	if (!r)
 		return -ENOMEM;
 	r->stuck.max = STUCK_MAX;
+	r->debts.max = DEBTORS_MAX;
 	e = pp_child_new(&r->child, event, &config);
 	if (e < 0)
 		return e;
@@ -290,6 +322,7 @@ struct pp_reader *pp_reader_free(struct pp_reader *r)
 		return NULL;
 	pp_child_free(r->child);
 	pp_u64map_done(&r->stuck);
+	pp_u64map_done(&r->debts);
 	free(r);
 	return NULL;
 }

@@ -5,7 +5,8 @@
  *
  * Each call names a target by pid and start time; the answer is -ESRCH when the pid is gone or
  * belongs to another process by now. A target whose file did not answer in time is *stuck* and is
- * not asked again (-EBUSY), until pp_reader_forget.
+ * not asked again (-EBUSY), until pp_reader_forget. A user whose processes do that again and again
+ * is not served for a while (-EBUSY too), so that the reader's time stays with the others.
  *
  * Callbacks come from the event loop, exactly once for each call that returned 0. Pointers in a
  * result live until the callback returns; a descriptor is taken by setting *fd to -1.
@@ -25,11 +26,12 @@
 struct pp_target {
 	pid_t pid;
 	uint64_t start_ticks; /* or PP_TICKS_UNKNOWN: whoever has the pid now */
+	uid_t uid;	      /* whom to blame; 0: root, or not known */
 };
 
 static inline struct pp_target pp_process_target(const struct pp_process *p)
 {
-	return (struct pp_target){ p->pid, p->start_ticks };
+	return (struct pp_target){ p->pid, p->start_ticks, p->ruid };
 }
 
 /* Start time in clock ticks, as /proc/PID/stat has it, of a start in ns of CLOCK_BOOTTIME. */

@@ -83,7 +83,7 @@ static void describe(const struct pp_opened *o, struct pp_reader_answer *a)
 static int answer(const struct request *q, struct pp_reader_answer *a)
 {
 	_cleanup_(pp_reader_close) struct pp_opened o = { .dir = -1 };
-	struct pp_target target = { q->head.pid, q->head.start_ticks };
+	struct pp_target target = { .pid = q->head.pid, .start_ticks = q->head.start_ticks };
 	int r;
 
 	if (q->head.op == PP_READER_READ)

@@ -159,7 +159,7 @@ static int try_debugfile(int root, const char *path, bool follow)
 
 static int by_build_id(int root, const struct pp_reader_request *q)
 {
-	char path[sizeof(DEBUG_ROOT) + 2 * PP_BUILD_ID_MAX + 32];
+	char path[sizeof(DEBUG_ROOT) + 2UL * PP_BUILD_ID_MAX + 32];
 	int at;
 
 	if (q->build_id_len < 2)
@@ -187,7 +187,7 @@ static int by_debuglink(int root, const char *link, const char *directory)
 	    directory[0] != '/')
 		return -ENOENT;
 	for (size_t i = 0; i < ARRAY_SIZE(places) && fd < 0; i++) {
-		char path[2 * PP_READER_PATH_MAX];
+		char path[2UL * PP_READER_PATH_MAX];
 		int n;
 
 		n = snprintf(path, sizeof(path), "%s%s%s%s", places[i].prefix, directory,

@@ -38,44 +38,65 @@ int pp_reader_slurp(int dir, const char *name, size_t max, struct pp_buf *out)
 	return 0;
 }
 
+/* The next number of a text, or false. */
+static bool next_number(const char **at, unsigned int base, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(*at, &end, (int)base);
+	if (end == *at || errno)
+		return false;
+	*at = end;
+	return true;
+}
+
 /* pid (comm) state ppid pgrp … : comm may hold blanks and parentheses, so it ends at the last. */
 static int parse_stat(struct pp_opened *o, char *text)
 {
+	enum { PPID = 4, FLAGS = 9, START = 22 }; /* fields, as proc(5) numbers them */
 	char *open = strchr(text, '('), *close = strrchr(text, ')');
-	unsigned long long start;
-	unsigned int flags;
-	int ppid;
+	const char *at;
+	uint64_t value;
 
-	if (!open || !close || close < open)
+	if (!open || !close || close < open || close[1] != ' ' || !close[2])
 		return -EBADMSG;
 	*close = '\0';
 	snprintf(o->comm, sizeof(o->comm), "%s", open + 1);
-	if (sscanf(close + 1,
-		   " %*c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-		   "%llu",
-		   &ppid, &flags, &start) != 3)
-		return -EBADMSG;
-	o->ppid = ppid;
-	o->kernel_thread = flags & KTHREAD;
-	o->start_ticks = start;
+	at = close + 3; /* behind the state, the third field */
+	for (int field = PPID; field <= START; field++) {
+		if (!next_number(&at, 10, &value))
+			return -EBADMSG;
+		if (field == PPID)
+			o->ppid = (pid_t)value;
+		else if (field == FLAGS)
+			o->kernel_thread = value & KTHREAD;
+	}
+	o->start_ticks = value;
 	return 0;
 }
 
 /* The comm line comes first and its newlines are escaped, so a name cannot fake a line. */
 static int parse_status(struct pp_opened *o, const char *text)
 {
-	const char *uids = strstr(text, "\nUid:"), *nspid = strstr(text, "\nNSpid:"), *last;
+	const char *uids = strstr(text, "\nUid:"), *nspids = strstr(text, "\nNSpid:"), *end;
+	uint64_t value;
 
-	if (!uids || sscanf(uids, "\nUid: %u %u %u %u", &o->uids[0], &o->uids[1], &o->uids[2],
-			    &o->uids[3]) != 4)
+	if (!uids)
 		return -EBADMSG;
-	o->nspid = o->pid;
-	if (nspid) { /* absent without CONFIG_PID_NS */
-		last = nspid + strcspn(nspid + 1, "\n") + 1;
-		while (last > nspid && last[-1] != '\t' && last[-1] != ' ')
-			last--;
-		o->nspid = atoi(last);
+	uids += strlen("\nUid:");
+	for (size_t i = 0; i < ARRAY_SIZE(o->uids); i++) {
+		if (!next_number(&uids, 10, &value))
+			return -EBADMSG;
+		o->uids[i] = (uint32_t)value;
 	}
+	o->nspid = o->pid;
+	if (!nspids) /* a kernel without PID namespaces */
+		return 0;
+	nspids += strlen("\nNSpid:");
+	end = nspids + strcspn(nspids, "\n");
+	while (nspids < end && next_number(&nspids, 10, &value))
+		o->nspid = (pid_t)value; /* the last is the innermost */
 	return o->nspid > 0 ? 0 : -EBADMSG;
 }
 

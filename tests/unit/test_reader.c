@@ -65,7 +65,7 @@ static void stop_target(pid_t pid)
 
 static struct pp_target any(pid_t pid)
 {
-	return (struct pp_target){ pid, PP_TICKS_UNKNOWN };
+	return (struct pp_target){ .pid = pid, .start_ticks = PP_TICKS_UNKNOWN };
 }
 
 static void in_root(char *out, size_t size, const char *path)
@@ -279,7 +279,7 @@ static void test_scan(void **state)
 	assert_int_equal(got.scan.maps_cut, 0);
 
 	/* Only that life of the pid answers. */
-	struct pp_target exact = { pid, got.scan.start_ticks };
+	struct pp_target exact = { .pid = pid, .start_ticks = got.scan.start_ticks };
 
 	assert_return_code(scan(exact), 0);
 	exact.start_ticks++;
@@ -809,6 +809,35 @@ static void test_never_answers(void **state)
 	stop_target(other);
 }
 
+/* A user with one such process after the other is left alone for a while; nobody else is. */
+static void test_user_who_keeps_it_waiting(void **state)
+{
+	struct pp_target target = { .start_ticks = PP_TICKS_UNKNOWN, .uid = NOBODY };
+	uint64_t refused = pp_counters[PP_C_reader_refused];
+	pid_t pids[4];
+	int r = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(pids); i++)
+		pids[i] = start_target(never_answer, false);
+	for (size_t i = 0; i < ARRAY_SIZE(pids) && !shared[0]; i++) {
+		target.pid = pids[i];
+		begin();
+		r = wait_for(pp_reader_perfmap(reader, target, on_perfmap, NULL));
+		assert_int_equal(r, i < 3 ? -ETIMEDOUT : -EBUSY);
+	}
+	if (!shared[0]) {
+		assert_int_equal(pp_counters[PP_C_reader_refused], refused + 1);
+		target.pid = getpid();
+		target.uid = 1000;
+		assert_return_code(scan(target), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(pids); i++)
+		stop_target(pids[i]);
+	if (shared[0])
+		skip();
+}
+
 /* ---- The program -------------------------------------------------------------------------------
  */
 
@@ -852,6 +881,7 @@ int main(int argc, char **argv)
 		TEST(test_read),
 		TEST(test_debugfile),
 		TEST(test_never_answers),
+		TEST(test_user_who_keeps_it_waiting),
 	};
 
 	arguments = argv[0];
