@@ -3,6 +3,7 @@
 #include "session.h"
 
 #include "base/fd.h"
+#include "lib/percent.h"
 #include "lib/pprof.h"
 
 #include <inttypes.h>
@@ -200,21 +201,16 @@ json_t *pp_figures_json(const struct pp_figures *f)
 			 (json_int_t)f->processes, "hidden", (json_int_t)f->hidden);
 }
 
-/* Rounded down to two decimals: what is not complete does not read 100%. */
-static double percent_down(int64_t part, int64_t whole)
-{
-	return whole > 0 ? (double)(part * 10000 / whole) / 100 : 0;
-}
-
 int pp_figures_text(const struct pp_figures *f, char *text, size_t size)
 {
 	int n = snprintf(text, size, "%" PRId64 " sample%s, %.2f%% complete, %" PRId64 " lost",
 			 f->samples, f->samples == 1 ? "" : "s",
-			 percent_down(f->complete, f->samples), f->lost);
+			 pp_percent_down((uint64_t)f->complete, (uint64_t)f->samples, 2), f->lost);
 
 	if (f->python_frames > 0 && n > 0 && (size_t)n < size)
-		n += snprintf(text + n, size - (size_t)n, ", %.2f%% of Python frames named",
-			      percent_down(f->python_named, f->python_frames));
+		n += snprintf(
+			text + n, size - (size_t)n, ", %.2f%% of Python frames named",
+			pp_percent_down((uint64_t)f->python_named, (uint64_t)f->python_frames, 2));
 	return n;
 }
 

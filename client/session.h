@@ -12,7 +12,7 @@
 #define PP_FREQUENCY_DEFAULT 99
 #define PP_FREQUENCY_MAX     9999
 /* Spans longer than this are what the always-on windows and a file are for. */
-#define PP_SECONDS_MAX (24 * 3600)
+#define PP_SECONDS_MAX 86400
 
 struct pp_filter {
 	int64_t pid; /* 0: every process */

@@ -48,7 +48,7 @@ static void take_signals(struct pp_span *s, struct pp_command *command)
 
 static void show_progress(uint64_t passed_ns, int64_t duration_ms, bool command)
 {
-	double passed = (double)(passed_ns / NSEC_PER_MSEC) / 1000;
+	double passed = (double)passed_ns / (double)NSEC_PER_SEC;
 
 	if (duration_ms >= 0)
 		fprintf(stderr, "\rrecording: %.1f of %.1f s ", passed, (double)duration_ms / 1000);

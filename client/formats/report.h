@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "lib/percent.h"
 #include "lib/table.h"
 #include "width.h"
 
@@ -39,8 +40,3 @@ void pp_columns_header(const struct pp_columns *c, FILE *out);
 void pp_columns_rule(const struct pp_columns *c, FILE *out);
 int pp_columns_row(const struct pp_columns *c, FILE *out, const struct pp_profile *p,
 		   const struct pp_row *row);
-
-static inline double pp_percent(uint64_t part, uint64_t whole)
-{
-	return whole ? 100.0 * (double)part / (double)whole : 0;
-}

@@ -118,9 +118,8 @@ static int put_title(struct pp_page *page, const struct pp_top *t, const struct 
 	}
 	part(line, sizeof(line), w, "%.1f s", (double)f->span_ns / 1e9);
 	part(line, sizeof(line), w, "%" PRIu64 " samples", p->samples);
-	/* Rounded down: what is not complete does not read 100%. */
 	part(line, sizeof(line), w, "%.1f%% complete",
-	     p->samples ? (double)((p->samples - p->truncated) * 1000 / p->samples) / 10 : 0);
+	     pp_percent_down(p->samples - p->truncated, p->samples, 1));
 	part(line, sizeof(line), w, "%" PRIu64 " lost", f->lost);
 	if (f->pythons.running)
 		part(line, sizeof(line), w, "%zu/%zu Pythons named", f->pythons.trampolines,
