@@ -104,7 +104,7 @@ static int read_headers(struct pp_elf *e)
 		return -ENOEXEC;
 	if (r < 0)
 		return r;
-	if (memcmp(h.e_ident, ELFMAG, SELFMAG) || h.e_ident[EI_CLASS] != ELFCLASS64 ||
+	if (memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 || h.e_ident[EI_CLASS] != ELFCLASS64 ||
 	    h.e_ident[EI_DATA] != ELFDATA2LSB)
 		return -ENOEXEC;
 	e->type = h.e_type;

@@ -4,8 +4,9 @@
 
 #include "base/macro.h"
 
-#define PP_ELF_BUILD_ID_MAX 32 /* bytes; GNU ld writes 20, lld 8 to 20, Go's is not of this kind \
-				*/
+#define PP_ELF_BUILD_ID_MAX                                                  \
+	32 /* bytes; GNU ld writes 20, lld 8 to 20, Go's is not of this kind \
+	    */
 #define PP_DEBUGLINK_MAX       256 /* a file's basename with its NUL */
 #define PP_OBJECT_SEGMENTS_MAX 16  /* LOAD segments kept */
 

@@ -165,6 +165,11 @@ static int add_function(struct table *t, uint64_t address, uint32_t module, cons
 	return 0;
 }
 
+static bool is_code(char type)
+{
+	return type == 't' || type == 'T' || type == 'w' || type == 'W';
+}
+
 /* `ADDRESS TYPE NAME[\tMODULE]`, the module in brackets; only code (t, T, w, W). */
 static int add_line(struct table *t, const char *line, size_t len)
 {
@@ -187,7 +192,7 @@ static int add_line(struct table *t, const char *line, size_t len)
 	if (!i || len < i + 4 || line[i] != ' ' || line[i + 2] != ' ')
 		return 0;
 	t->any_line = true;
-	if (!memchr("tTwW", line[i + 1], 4) || !address)
+	if (!is_code(line[i + 1]) || !address)
 		return 0;
 	t->any_address = true;
 	if ((address & HIGH_BITS) != HIGH_BITS) /* per-CPU offsets and the like */
