@@ -340,7 +340,9 @@ int pp_run_merge(struct pp_run **ret, const struct pp_run *older, const struct p
 	} else {
 		r = interleave(&m, older, newer);
 	}
-	return r < 0 ? r : maker_finish(&m, older->own, older->dictionary, older->account, ret);
+	return r < 0 ? r
+		     : maker_finish(&m, older->own ?: newer->own,
+				    older->dictionary ?: newer->dictionary, older->account, ret);
 }
 
 bool pp_run_can_append(const struct pp_run *older, const struct pp_run *newer)
@@ -357,6 +359,10 @@ int pp_run_append(struct pp_run **older, const struct pp_run *newer)
 		return -ENOMEM;
 	memcpy(run->pieces + run->len, newer->pieces, newer->len * sizeof(*newer->pieces));
 	run->len += newer->len;
+	if (!run->own && newer->own)
+		run->own = pp_names_ref(newer->own);
+	if (!run->dictionary && newer->dictionary)
+		run->dictionary = pp_names_ref(newer->dictionary);
 	*run->account += newer->len * sizeof(*newer->pieces);
 	*older = run;
 	return 0;

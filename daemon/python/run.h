@@ -39,7 +39,7 @@ struct pp_run {
  */
 int pp_run_new(struct pp_run **ret, struct pp_entry *log, size_t len, struct pp_names *own,
 	       struct pp_names *dictionary, size_t *account);
-/* One run that says what newer over older says; both must use the same pools. */
+/* One run that says what newer over older says; pools that both have must be the same. */
 int pp_run_merge(struct pp_run **ret, const struct pp_run *older, const struct pp_run *newer);
 /* The same in place, without copying older: possible while nobody else holds it and newer lies
  * entirely behind it. */

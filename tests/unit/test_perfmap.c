@@ -290,6 +290,37 @@ static void test_many(void **state)
 	assert_true(stats_of(map).memory < COUNT * 40ULL);
 }
 
+/* Looked up all the while: runs that only use the dictionary meet such that use the map's own pool,
+ * in order and against it. */
+static void test_growing(void **state)
+{
+	enum { COUNT = 50000, STEP = 250 };
+
+	(void)state;
+	for (int downwards = 0; downwards < 2; downwards++) {
+		_cleanup_(pp_perfmap_freep) struct pp_perfmap *map = new_map();
+		char text[96];
+
+		for (uint32_t n = 0; n < COUNT; n++) {
+			uint32_t i = downwards ? COUNT - 1 - n : n;
+
+			snprintf(text, sizeof(text), "%x b py::h%d_%u:/x\n", 0x10000000 + i * 16,
+				 downwards, n);
+			feed(map, text);
+			if (n % STEP)
+				continue;
+			snprintf(text, sizeof(text), "py::h%d_%u:/x", downwards, n);
+			assert_string_equal(name_at(map, 0x10000000 + i * 16), text);
+		}
+		for (uint32_t n = 0; n < COUNT; n += 7) {
+			uint32_t i = downwards ? COUNT - 1 - n : n;
+
+			snprintf(text, sizeof(text), "py::h%d_%u:/x", downwards, n);
+			assert_string_equal(name_at(map, 0x10000000 + i * 16), text);
+		}
+	}
+}
+
 /* ---- Chunks and long lines ------------------------------------------------------------------- */
 
 static void test_chunks(void **state)
@@ -614,6 +645,36 @@ static void test_dictionaries(void **state)
 }
 
 /* With everything freed not a byte may stay accounted. */
+/* Runs made before the dictionary was full join runs made after, whose names are the map's own: by
+ * appending (ascending addresses) and by merging (descending ones). */
+static void joins_past_dictionary(bool ascending)
+{
+	_cleanup_(pp_perfmap_freep) struct pp_perfmap *map = new_map();
+	const unsigned int nr = 20000; /* the dictionary takes 16384 */
+	char line[128], name[128];
+
+	for (unsigned int i = 0; i < nr; i++) {
+		unsigned int slot = ascending ? i : nr - i;
+
+		snprintf(line, sizeof(line), "%x b py::made_%u:/made.py\n", 0x10000 + slot * 16,
+			 slot);
+		feed(map, line);
+		if (i % 100 == 0) {
+			snprintf(name, sizeof(name), "py::made_%u:/made.py", slot);
+			assert_string_equal(name_at(map, 0x10000 + slot * 16), name);
+		}
+	}
+	assert_string_equal(name_at(map, 0x10000 + 16 * (nr - 1)), "py::made_19999:/made.py");
+	assert_string_equal(name_at(map, 0x10000 + 16 * 1), "py::made_1:/made.py");
+}
+
+static void test_join_past_dictionary(void **state)
+{
+	(void)state;
+	joins_past_dictionary(true);
+	joins_past_dictionary(false);
+}
+
 static void test_accounting(void **state)
 {
 	struct pp_perfmaps *own = NULL;
@@ -706,16 +767,27 @@ static void test_real(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),	       cmocka_unit_test(test_bad_lines),
-		cmocka_unit_test(test_last_wins),      cmocka_unit_test(test_model),
-		cmocka_unit_test(test_replaced),       cmocka_unit_test(test_many),
-		cmocka_unit_test(test_chunks),	       cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_long_names),     cmocka_unit_test(test_endless_line),
-		cmocka_unit_test(test_budget),	       cmocka_unit_test(test_budget_names),
-		cmocka_unit_test(test_byte_limit),     cmocka_unit_test(test_fork),
-		cmocka_unit_test(test_thousand_forks), cmocka_unit_test(test_fork_chain),
-		cmocka_unit_test(test_shared_names),   cmocka_unit_test(test_dictionaries),
-		cmocka_unit_test(test_accounting),     cmocka_unit_test(test_real),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_last_wins),
+		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_replaced),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_chunks),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_endless_line),
+		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_budget_names),
+		cmocka_unit_test(test_byte_limit),
+		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_thousand_forks),
+		cmocka_unit_test(test_fork_chain),
+		cmocka_unit_test(test_shared_names),
+		cmocka_unit_test(test_dictionaries),
+		cmocka_unit_test(test_join_past_dictionary),
+		cmocka_unit_test(test_accounting),
+		cmocka_unit_test(test_real),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
