@@ -248,19 +248,20 @@ static int add_sources(struct pp_connection *c)
 	int r;
 
 	r = sd_event_add_io(event, &c->io, c->fd, EPOLLIN, on_io, c);
-	if (r < 0)
-		return r;
-	r = sd_event_add_defer(event, &c->again, on_again, c);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_enabled(c->again, SD_EVENT_OFF);
-	if (r < 0)
-		return r;
-	r = sd_event_add_time(event, &c->timer, CLOCK_MONOTONIC, UINT64_MAX, TIMER_ACCURACY,
-			      on_timer, c);
-	if (r < 0)
-		return r;
-	return sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_source_set_priority(c->io, PP_CALLER_PRIORITY);
+	if (r >= 0)
+		r = sd_event_add_defer(event, &c->again, on_again, c);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(c->again, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_source_set_priority(c->again, PP_CALLER_PRIORITY);
+	if (r >= 0)
+		r = sd_event_add_time(event, &c->timer, CLOCK_MONOTONIC, UINT64_MAX, TIMER_ACCURACY,
+				      on_timer, c);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+	return r;
 }
 
 static int set_up(struct pp_connection *c)

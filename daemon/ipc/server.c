@@ -131,6 +131,11 @@ static int add_listener(struct pp_server *s, int fd, char *path)
 	r = sd_event_add_io(s->event, &l->source, fd, EPOLLIN, on_listener, s);
 	if (r < 0)
 		return r;
+	r = sd_event_source_set_priority(l->source, PP_CALLER_PRIORITY);
+	if (r < 0) {
+		l->source = sd_event_source_disable_unref(l->source);
+		return r;
+	}
 	l->fd = fd;
 	l->path = path;
 	s->nr_listeners++;

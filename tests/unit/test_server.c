@@ -569,6 +569,74 @@ static void test_peer(void **state)
 	assert_int_equal(as_nobody(*state, call_who), 0);
 }
 
+/* Opening the file again and closing that would look like letting go of it: it must not work. */
+static int cheat(struct fixture *f)
+{
+	_cleanup_reply_ struct pp_reply reply = PP_REPLY;
+	struct pp_client *c;
+	char path[64];
+
+	if (pp_client_new(&c, f->path) < 0 ||
+	    pp_client_call(c, "org.example.test.File", NULL, 5000, &reply) < 0)
+		return 1;
+	if (pp_memfd_check_sealed(reply.fd) != FILE_BYTES)
+		return 2;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", reply.fd);
+	return open(path, O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES && fchmod(reply.fd, 0644) < 0
+		       ? 0
+		       : 3;
+}
+
+static void test_held_cheat(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(as_nobody(*state, cheat), 0);
+}
+
+/* As systemd would start it: the sockets are descriptors from 3 on. */
+static int inherit(const char *dir, bool sockets)
+{
+	struct pp_server_config config = { .interface = "a.b", .methods = methods };
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct pp_server *s;
+	sd_event *event;
+	char pid[16];
+	int fd, r;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/inherited", dir);
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || (sockets && listen(fd, 1) < 0) ||
+	    dup2(fd, 3) < 0)
+		return 1;
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "1", 1);
+	if (sd_event_new(&event) < 0 || pp_server_new(&s, event, &config) < 0)
+		return 2;
+	r = pp_server_listen_inherited(s);
+	if (r != (sockets ? 1 : -EINVAL) || getenv("LISTEN_FDS"))
+		return 3;
+	pp_server_free(s);
+	/* it is the unit's, not ours to remove */
+	return access(a.sun_path, F_OK) == 0 && unlink(a.sun_path) == 0 ? 0 : 4;
+}
+
+static void test_inherited(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int sockets = 0; sockets <= 1; sockets++) {
+		int status;
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(inherit(f->dir, sockets));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+}
+
 /* Connects once more than it may: the last one is told why. */
 static int crowd(struct fixture *f)
 {
@@ -730,6 +798,7 @@ int main(void)
 		TEST(test_held),	TEST(test_held_quota),
 		TEST(test_peer),	TEST(test_connection_limit),
 		TEST(test_client),	TEST(test_listen),
+		TEST(test_held_cheat),	TEST(test_inherited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
