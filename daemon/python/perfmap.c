@@ -12,22 +12,13 @@
 #include "base/counters.h"
 #include "python/frontier.h"
 #include "python/perfline.h"
-#include "python/run.h"
+#include "python/perfmaps.h"
+#include "python/runs.h"
 
 #include <string.h>
 
-#define LOG_FIRST  64
-#define APPEND_MIN 4096		/* entries */
-#define LOG_MAX	   (64U * 1024) /* 1.5 MiB: sorted within the cache, and bounded scratch */
-/* Runs of a map: log2(entries) of its own and as many again for each fork above it; beyond, the
- * inherited ones are made into one. */
-#define RUNS_MAX 48
-#define RUNS_OWN 24 /* of them, room for a map's own */
-
-/* The shared dictionary: names a machine's Pythons have in common (a stdlib-heavy start has 1,500).
- * A full one is followed by another; with so many alive, new maps do without. */
-#define DICTIONARY_NAMES_MAX (16U * 1024)
-#define DICTIONARIES_MAX     8
+#define LOG_FIRST 64
+#define LOG_MAX	  (64U * 1024) /* 1.5 MiB: sorted within the cache, and bounded scratch */
 
 /* The budget is looked at again after this many bytes of names. */
 #define UNCHECKED_MAX (64 * KIB)
@@ -35,18 +26,11 @@
 /* An unterminated line. */
 #define TAIL_MAX (PP_PERFLINE_NUMBERS_MAX + PP_PERFMAP_NAME_MAX)
 
-struct pp_perfmaps {
-	uint32_t refs;
-	size_t used, max;
-	struct pp_names *dictionaries[DICTIONARIES_MAX]; /* the first is the one in use */
-};
-
 struct pp_perfmap {
 	struct pp_perfmaps *all;
 	struct pp_names *dictionary, *own; /* own: made when needed */
 	bool own_file; /* the last name's file is not in the dictionary, and will never be */
-	struct pp_run *runs[RUNS_MAX]; /* oldest first */
-	uint32_t nr_runs, nr_inherited;
+	struct pp_runs runs;
 	struct pp_entry *log;
 	uint32_t nr_log, cap_log;
 	struct pp_buf tail;
@@ -57,87 +41,19 @@ struct pp_perfmap {
 	struct pp_perfmap_stats stats;
 };
 
-/* ---- What all maps share ------------------------------------------------------------------- */
-
-int pp_perfmaps_new(struct pp_perfmaps **ret, size_t max_bytes)
-{
-	struct pp_perfmaps *all = calloc(1, sizeof(*all));
-
-	if (!all)
-		return -ENOMEM;
-	all->refs = 1;
-	all->max = MIN(max_bytes, PP_PERFMAPS_MEMORY_MAX);
-	*ret = all;
-	return 0;
-}
-
-struct pp_perfmaps *pp_perfmaps_free(struct pp_perfmaps *all)
-{
-	if (!all || --all->refs)
-		return NULL;
-	for (size_t i = 0; i < DICTIONARIES_MAX; i++)
-		pp_names_unref(all->dictionaries[i]);
-	free(all);
-	return NULL;
-}
-
-size_t pp_perfmaps_memory(const struct pp_perfmaps *all)
-{
-	return all->used;
-}
-
-/* The dictionary for a new map, or NULL. Forgets full ones that no map uses any more. */
-static struct pp_names *dictionary_get(struct pp_perfmaps *all)
-{
-	struct pp_names **d = all->dictionaries;
-
-	for (size_t i = 0; i < DICTIONARIES_MAX; i++)
-		if (d[i] && pp_names_full(d[i]) && !pp_names_shared(d[i]))
-			d[i] = pp_names_unref(d[i]);
-	if (d[0] && !pp_names_full(d[0]))
-		return pp_names_ref(d[0]);
-	for (size_t i = 0; i < DICTIONARIES_MAX; i++) {
-		if (d[i])
-			continue;
-		d[i] = d[0];
-		d[0] = NULL;
-		if (pp_names_new(&d[0], DICTIONARY_NAMES_MAX, &all->used) < 0)
-			return NULL;
-		return pp_names_ref(d[0]);
-	}
-	return NULL;
-}
-
 /* ---- Limits -------------------------------------------------------------------------------- */
 
 static size_t own_memory(const struct pp_perfmap *map)
 {
-	size_t n = sizeof(*map) + map->cap_log * sizeof(*map->log) + map->tail.cap +
-		   pp_frontier_memory(&map->frontier);
-
-	if (map->own)
-		n += pp_names_memory(map->own);
-	for (uint32_t i = map->nr_inherited; i < map->nr_runs; i++)
-		n += pp_run_memory(map->runs[i]);
-	return n;
+	return sizeof(*map) + map->cap_log * sizeof(*map->log) + map->tail.cap +
+	       pp_frontier_memory(&map->frontier) + pp_runs_memory(&map->runs) +
+	       (map->own ? pp_names_memory(map->own) : 0);
 }
 
-static size_t nr_pieces(const struct pp_perfmap *map)
-{
-	size_t n = map->nr_log;
-
-	for (uint32_t i = map->nr_inherited; i < map->nr_runs; i++)
-		n += map->runs[i]->len;
-	return n;
-}
-
-/* Everybody may hold as much as is left, so there is always something left. */
 static bool within_budget(const struct pp_perfmap *map)
 {
-	const struct pp_perfmaps *all = map->all;
-
-	return all->used < all->max && own_memory(map) <= all->max - all->used &&
-	       nr_pieces(map) < PP_PERFMAP_ENTRIES_MAX;
+	return pp_perfmaps_may_grow(map->all, own_memory(map)) &&
+	       map->nr_log + pp_runs_pieces(&map->runs) < PP_PERFMAP_ENTRIES_MAX;
 }
 
 static void refuse(struct pp_perfmap *map)
@@ -147,7 +63,7 @@ static void refuse(struct pp_perfmap *map)
 	pp_count(PP_C_perfmap_entries_refused);
 }
 
-/* ---- Runs ---------------------------------------------------------------------------------- */
+/* ---- The log ------------------------------------------------------------------------------- */
 
 static void drop_log(struct pp_perfmap *map)
 {
@@ -157,59 +73,23 @@ static void drop_log(struct pp_perfmap *map)
 	map->nr_log = map->cap_log = 0;
 }
 
-static int merge(struct pp_run **older, struct pp_run **newer)
-{
-	struct pp_run *merged;
-	int r;
-
-	if (pp_run_can_append(*older, *newer)) {
-		r = pp_run_append(older, *newer);
-	} else {
-		r = pp_run_merge(&merged, *older, *newer);
-		if (r == 0) {
-			pp_run_unref(*older);
-			*older = merged;
-		}
-	}
-	if (r == 0)
-		*newer = pp_run_unref(*newer);
-	return r;
-}
-
-/* Merges the newest runs while the one below is less than twice as long, or a large one can be had
- * without copying what is below; inherited ones stay. */
-static void merge_runs(struct pp_perfmap *map)
-{
-	while (map->nr_runs >= map->nr_inherited + 2) {
-		struct pp_run **top = &map->runs[map->nr_runs - 2];
-
-		if (top[0]->len / 2 >= top[1]->len && map->nr_runs < RUNS_MAX - 1 &&
-		    !(top[1]->len >= APPEND_MIN && pp_run_can_append(top[0], top[1])))
-			break;
-		if (merge(&top[0], &top[1]) < 0)
-			break; /* they serve as they are */
-		map->nr_runs--;
-	}
-}
-
 /* Makes the log a run. Without memory for it the log's entries are lost, and counted. */
 static void log_flush(struct pp_perfmap *map)
 {
+	struct pp_run *run;
 	int r = -ENOSPC;
 
-	if (map->nr_runs < RUNS_MAX)
-		r = pp_run_new(&map->runs[map->nr_runs], map->log, map->nr_log, map->own,
-			       map->dictionary, &map->all->used);
-	if (r < 0) {
+	if (!pp_runs_full(&map->runs))
+		r = pp_run_new(&run, map->log, map->nr_log, map->own, map->dictionary,
+			       &map->all->used);
+	if (r == 0) {
+		pp_runs_push(&map->runs, run);
+	} else {
 		map->stats.full = true;
 		map->stats.refused += map->nr_log;
 		pp_count_add(PP_C_perfmap_entries_refused, map->nr_log);
 	}
 	map->nr_log = 0;
-	if (r < 0)
-		return;
-	map->nr_runs++;
-	merge_runs(map);
 }
 
 /* What a reader of the map does first. */
@@ -412,10 +292,9 @@ int pp_perfmap_new(struct pp_perfmap **ret, struct pp_perfmaps *all)
 
 	if (!map)
 		return -ENOMEM;
-	map->all = all;
-	all->refs++;
+	map->all = pp_perfmaps_ref(all);
 	all->used += sizeof(*map);
-	map->dictionary = dictionary_get(all);
+	map->dictionary = pp_perfmaps_dictionary(all);
 	pp_frontier_init(&map->frontier, &all->used);
 	*ret = map;
 	return 0;
@@ -427,8 +306,7 @@ struct pp_perfmap *pp_perfmap_free(struct pp_perfmap *map)
 		return NULL;
 	drop_log(map);
 	tail_drop(map);
-	for (uint32_t i = 0; i < map->nr_runs; i++)
-		pp_run_unref(map->runs[i]);
+	pp_runs_done(&map->runs);
 	pp_frontier_done(&map->frontier);
 	map->all->used -= sizeof(*map);
 	pp_names_unref(map->own);
@@ -447,8 +325,8 @@ static int flatten(struct pp_perfmap *map)
 
 	if (r < 0)
 		return r;
-	for (uint32_t i = 0; i < map->nr_runs; i++) {
-		const struct pp_run *run = map->runs[i];
+	for (uint32_t i = 0; i < map->runs.nr; i++) {
+		const struct pp_run *run = map->runs.runs[i];
 
 		for (uint32_t k = 0; k < run->len; k++) {
 			struct pp_name name;
@@ -458,13 +336,9 @@ static int flatten(struct pp_perfmap *map)
 		}
 	}
 	settle(flat);
-	for (uint32_t i = 0; i < map->nr_runs; i++)
-		pp_run_unref(map->runs[i]);
-	memcpy(map->runs, flat->runs, flat->nr_runs * sizeof(*map->runs));
-	map->nr_runs = map->nr_inherited = flat->nr_runs;
+	pp_runs_done(&map->runs);
 	map->stats.full |= flat->stats.full;
-	flat->nr_runs = 0;
-	return 0;
+	return pp_runs_inherit(&map->runs, &flat->runs);
 }
 
 int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent)
@@ -473,40 +347,34 @@ int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent)
 
 	settle(parent);
 	settle(child);
-	if (parent->nr_runs + child->nr_runs > RUNS_MAX - RUNS_OWN) {
+	r = pp_runs_inherit(&child->runs, &parent->runs);
+	if (r == -ENOSPC) {
 		r = flatten(parent);
-		if (r < 0)
-			return r;
+		if (r == 0)
+			r = pp_runs_inherit(&child->runs, &parent->runs);
 	}
-	if (parent->nr_runs + child->nr_runs > RUNS_MAX - RUNS_OWN)
-		return -ENOSPC;
-	memmove(child->runs + parent->nr_runs, child->runs, child->nr_runs * sizeof(*child->runs));
-	for (uint32_t i = 0; i < parent->nr_runs; i++) {
-		child->runs[i] = pp_run_ref(parent->runs[i]);
-		pp_frontier_add_span(&child->frontier, pp_run_start(child->runs[i]),
-				     pp_run_end(child->runs[i]));
-	}
-	child->nr_runs += parent->nr_runs;
-	child->nr_inherited = parent->nr_runs;
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < child->runs.nr_inherited; i++)
+		pp_frontier_add_span(&child->frontier, pp_run_start(child->runs.runs[i]),
+				     pp_run_end(child->runs.runs[i]));
 	child->replaced++;
 	return 0;
 }
 
 bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfmap_entry *ret)
 {
-	settle(map);
-	for (uint32_t i = map->nr_runs; i > 0; i--) {
-		const struct pp_run *run = map->runs[i - 1];
-		const struct pp_piece *piece = pp_run_find(run, address);
+	const struct pp_piece *piece;
+	const struct pp_run *run;
 
-		if (!piece)
-			continue;
-		ret->start = piece->start;
-		ret->size = piece->size;
-		pp_run_name(run, piece, &ret->name);
-		return true;
-	}
-	return false;
+	settle(map);
+	piece = pp_runs_find(&map->runs, address, &run);
+	if (!piece)
+		return false;
+	ret->start = piece->start;
+	ret->size = piece->size;
+	pp_run_name(run, piece, &ret->name);
+	return true;
 }
 
 uint64_t pp_perfmap_replaced(const struct pp_perfmap *map)

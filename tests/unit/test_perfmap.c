@@ -290,37 +290,6 @@ static void test_many(void **state)
 	assert_true(stats_of(map).memory < COUNT * 40ULL);
 }
 
-/* Looked up all the while: runs that only use the dictionary meet such that use the map's own pool,
- * in order and against it. */
-static void test_growing(void **state)
-{
-	enum { COUNT = 50000, STEP = 250 };
-
-	(void)state;
-	for (int downwards = 0; downwards < 2; downwards++) {
-		_cleanup_(pp_perfmap_freep) struct pp_perfmap *map = new_map();
-		char text[96];
-
-		for (uint32_t n = 0; n < COUNT; n++) {
-			uint32_t i = downwards ? COUNT - 1 - n : n;
-
-			snprintf(text, sizeof(text), "%x b py::h%d_%u:/x\n", 0x10000000 + i * 16,
-				 downwards, n);
-			feed(map, text);
-			if (n % STEP)
-				continue;
-			snprintf(text, sizeof(text), "py::h%d_%u:/x", downwards, n);
-			assert_string_equal(name_at(map, 0x10000000 + i * 16), text);
-		}
-		for (uint32_t n = 0; n < COUNT; n += 7) {
-			uint32_t i = downwards ? COUNT - 1 - n : n;
-
-			snprintf(text, sizeof(text), "py::h%d_%u:/x", downwards, n);
-			assert_string_equal(name_at(map, 0x10000000 + i * 16), text);
-		}
-	}
-}
-
 /* ---- Chunks and long lines ------------------------------------------------------------------- */
 
 static void test_chunks(void **state)
@@ -644,7 +613,6 @@ static void test_dictionaries(void **state)
 	assert_true(pp_perfmaps_memory(all) < before + 2 * MIB);
 }
 
-/* With everything freed not a byte may stay accounted. */
 /* Runs made before the dictionary was full join runs made after, whose names are the map's own: by
  * appending (ascending addresses) and by merging (descending ones). */
 static void joins_past_dictionary(bool ascending)
@@ -675,6 +643,7 @@ static void test_join_past_dictionary(void **state)
 	joins_past_dictionary(false);
 }
 
+/* With everything freed not a byte may stay accounted. */
 static void test_accounting(void **state)
 {
 	struct pp_perfmaps *own = NULL;
