@@ -8,7 +8,7 @@
  * File:   varint(len), len bytes; file numbers index an array of references.
  */
 #include "python/names.h"
-#include "base/u64map.h"
+#include "python/slots.h"
 
 #include <string.h>
 
@@ -17,20 +17,10 @@
 #define CHUNK_FIRST    1024U
 #define CHUNKS_MAX     (1U << 15) /* leaves the top bit of a reference to the user */
 #define VARINT_MAX     5	  /* bytes of a 32-bit one */
-#define SLOTS_FIRST    256U
 #define HEAD_JIT       1U
 #define HEAD_FILE      2U
 #define HEAD_FLAG_BITS 2
 #define ARRAY_FIRST    16U
-
-/* An open-addressed table of (hash, number) pairs; number 0 is an empty slot. */
-struct slot {
-	uint32_t hash, number;
-};
-struct table {
-	struct slot *slots;
-	uint32_t len, cap; /* cap: a power of two, or 0 */
-};
 
 struct pp_names {
 	uint32_t refs;
@@ -40,44 +30,14 @@ struct pp_names {
 	uint32_t used, size; /* of the last chunk */
 	uint32_t *files;     /* references of file records */
 	uint32_t nr_files, cap_files;
-	struct table file_table;  /* file number + 1 */
-	struct table name_table;  /* reference + 1 */
-	const uint8_t *last_file; /* most lines name the file of the line before */
+	struct pp_slots file_slots; /* file number + 1 */
+	struct pp_slots name_slots; /* reference + 1 */
+	const uint8_t *last_file;   /* most lines name the file of the line before */
 	size_t last_file_len;
 	uint32_t last_file_number;
 	size_t memory;
 	size_t *account;
 };
-
-/*
- * Hashing dominates taking a line, so 16 bytes go into one multiplication, folded. The secrets make
- * collisions unpredictable: whoever writes the names does not know them.
- */
-static uint64_t secrets[2];
-
-static inline uint64_t fold(uint64_t a, uint64_t b)
-{
-	__uint128_t product = (__uint128_t)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint32_t hash_text(const char *text, size_t len, uint64_t h)
-{
-	uint64_t a, b;
-
-	h ^= fold(len ^ secrets[1], secrets[0]);
-	for (; len > 16; len -= 16, text += 16) {
-		memcpy(&a, text, 8);
-		memcpy(&b, text + 8, 8);
-		h = fold(a ^ secrets[0], b ^ secrets[1] ^ h);
-	}
-	a = b = 0;
-	memcpy(&a, text, MIN(len, 8U));
-	if (len > 8)
-		memcpy(&b, text + 8, len - 8);
-	return (uint32_t)fold(a ^ secrets[0], b ^ secrets[1] ^ h);
-}
 
 static void charge(struct pp_names *p, size_t more, size_t less)
 {
@@ -91,10 +51,6 @@ int pp_names_new(struct pp_names **ret, uint32_t interned_max, size_t *account)
 
 	if (!p)
 		return -ENOMEM;
-	if (!secrets[0]) {
-		secrets[0] = pp_mix(1) | 1;
-		secrets[1] = pp_mix(2);
-	}
 	p->refs = 1;
 	p->interned_max = interned_max;
 	p->account = account;
@@ -118,8 +74,8 @@ struct pp_names *pp_names_unref(struct pp_names *p)
 	*p->account -= p->memory;
 	free(p->chunks);
 	free(p->files);
-	free(p->file_table.slots);
-	free(p->name_table.slots);
+	pp_slots_done(&p->file_slots);
+	pp_slots_done(&p->name_slots);
 	free(p);
 	return NULL;
 }
@@ -136,7 +92,7 @@ bool pp_names_shared(const struct pp_names *p)
 
 bool pp_names_full(const struct pp_names *p)
 {
-	return p->name_table.len >= p->interned_max;
+	return p->name_slots.len >= p->interned_max;
 }
 
 /* Makes room in an array of elements of `size` bytes for one more; it doubles. */
@@ -216,44 +172,13 @@ static const uint8_t *at(const struct pp_names *p, uint32_t ref)
 	return p->chunks[ref >> CHUNK_SHIFT] + (ref & (CHUNK_MAX - 1));
 }
 
-static struct slot *slot_first(const struct table *t, uint32_t hash)
+static int slots_put(struct pp_names *p, struct pp_slots *t, uint32_t hash, uint32_t number)
 {
-	return &t->slots[hash & (t->cap - 1)];
-}
+	size_t before = pp_slots_memory(t);
+	int r = pp_slots_put(t, hash, number);
 
-static struct slot *slot_next(const struct table *t, struct slot *s)
-{
-	return ++s == t->slots + t->cap ? t->slots : s;
-}
-
-static int table_put(struct pp_names *p, struct table *t, uint32_t hash, uint32_t number)
-{
-	struct slot *s;
-
-	if (t->len * 2 >= t->cap) {
-		struct table bigger = { .len = t->len, .cap = t->cap ? t->cap * 2 : SLOTS_FIRST };
-
-		bigger.slots = calloc(bigger.cap, sizeof(*bigger.slots));
-		if (!bigger.slots)
-			return -ENOMEM;
-		for (uint32_t i = 0; i < t->cap; i++) {
-			if (!t->slots[i].number)
-				continue;
-			s = slot_first(&bigger, t->slots[i].hash);
-			while (s->number)
-				s = slot_next(&bigger, s);
-			*s = t->slots[i];
-		}
-		charge(p, bigger.cap * sizeof(*s), t->cap * sizeof(*s));
-		free(t->slots);
-		*t = bigger;
-	}
-	s = slot_first(t, hash);
-	while (s->number)
-		s = slot_next(t, s);
-	*s = (struct slot){ hash, number };
-	t->len++;
-	return 0;
+	charge(p, pp_slots_memory(t), before);
+	return r;
 }
 
 static void file_get(const struct pp_names *p, uint32_t number, const uint8_t **ret, size_t *len)
@@ -267,13 +192,13 @@ static void file_get(const struct pp_names *p, uint32_t number, const uint8_t **
 static bool file_find(const struct pp_names *p, uint32_t hash, const char *file, size_t len,
 		      uint32_t *ret)
 {
-	const struct table *t = &p->file_table;
+	const struct pp_slots *t = &p->file_slots;
 	const uint8_t *have;
 	size_t have_len;
 
 	if (!t->cap)
 		return false;
-	for (struct slot *s = slot_first(t, hash); s->number; s = slot_next(t, s)) {
+	for (struct pp_slot *s = pp_slots_first(t, hash); s->number; s = pp_slots_next(t, s)) {
 		if (s->hash != hash)
 			continue;
 		file_get(p, s->number - 1, &have, &have_len);
@@ -297,8 +222,8 @@ static int file_add(struct pp_names *p, uint32_t hash, const char *file, size_t 
 	r = bytes_new(p, VARINT_MAX + len, &ref, &start);
 	if (r < 0)
 		return r;
-	if (p->file_table.len < PP_NAMES_FILES_INTERNED_MAX) {
-		r = table_put(p, &p->file_table, hash, p->nr_files + 1);
+	if (p->file_slots.len < PP_NAMES_FILES_INTERNED_MAX) {
+		r = slots_put(p, &p->file_slots, hash, p->nr_files + 1);
 		if (r < 0)
 			return r;
 	}
@@ -332,7 +257,7 @@ static int file_number(struct pp_names *p, const struct pp_name *name, bool add,
 		*ret = p->last_file_number;
 		return 0;
 	}
-	hash = hash_text(name->file, name->file_len, 0);
+	hash = pp_slots_hash(name->file, name->file_len, 0);
 	if (!file_find(p, hash, name->file, name->file_len, ret)) {
 		if (!add)
 			return -ENXIO;
@@ -424,7 +349,7 @@ static bool is_name(const struct pp_names *p, uint32_t ref, const struct pp_name
 
 int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
 {
-	const struct table *t = &p->name_table;
+	const struct pp_slots *t = &p->name_slots;
 	uint32_t hash, file = 0;
 	int r;
 
@@ -433,9 +358,11 @@ int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *re
 		if (r < 0)
 			return r;
 	}
-	hash = hash_text(name->name, name->len, (uint64_t)file << 1 | (name->kind == PP_NAME_JIT));
+	hash = pp_slots_hash(name->name, name->len,
+			     (uint64_t)file << 1 | (name->kind == PP_NAME_JIT));
 	if (t->cap) {
-		for (struct slot *s = slot_first(t, hash); s->number; s = slot_next(t, s)) {
+		for (struct pp_slot *s = pp_slots_first(t, hash); s->number;
+		     s = pp_slots_next(t, s)) {
 			if (s->hash == hash && is_name(p, s->number - 1, name, file)) {
 				*ret = s->number - 1;
 				return 0;
@@ -445,5 +372,5 @@ int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *re
 	if (pp_names_full(p))
 		return -ENOENT;
 	r = name_add(p, name, file, ret);
-	return r < 0 ? r : table_put(p, &p->name_table, hash, *ret + 1);
+	return r < 0 ? r : slots_put(p, &p->name_slots, hash, *ret + 1);
 }
