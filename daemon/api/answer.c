@@ -11,11 +11,12 @@
 #include "ipc/account.h"
 #include "profile/export.h"
 
-#define WAIT_NSEC_MAX	(2 * NSEC_PER_SEC)  /* for names */
-#define QUEUE_NSEC_MAX	(30 * NSEC_PER_SEC) /* for other exports, which are killed after 20 s */
-#define POLL_USEC	(10 * USEC_PER_MSEC)
-#define PPROF_BYTES_MAX (32 * MIB) /* fits the smallest account twice; 1.4 MB is a busy machine's \
-				    */
+#define WAIT_NSEC_MAX  (2 * NSEC_PER_SEC)  /* for names */
+#define QUEUE_NSEC_MAX (30 * NSEC_PER_SEC) /* for other exports, which are killed after 20 s */
+#define POLL_USEC      (10 * USEC_PER_MSEC)
+#define PPROF_BYTES_MAX                                                           \
+	(32 * MIB) /* fits the smallest account twice; 1.4 MB is a busy machine's \
+		    */
 
 struct pp_api_answer {
 	struct pp_api_answer *next, **at;

@@ -85,10 +85,23 @@ int pp_policy_read_paranoid(void)
 	return end == text ? INT_MAX : (int)value;
 }
 
+static bool parse_numbers(const char *text, uid_t *ret, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char *end;
+
+		ret[i] = (uid_t)strtoul(text, &end, 10);
+		if (end == text)
+			return false;
+		text = end;
+	}
+	return true;
+}
+
 int pp_policy_read_subject(pid_t pid, struct pp_policy_subject *ret)
 {
 	char path[64], text[STATUS_SIZE];
-	unsigned int ruid, euid, suid;
+	uid_t uids[3]; /* real, effective, saved: the order of the line */
 	const char *line;
 	struct stat st;
 	int r;
@@ -98,16 +111,16 @@ int pp_policy_read_subject(pid_t pid, struct pp_policy_subject *ret)
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
 	line = strstr(text, "\nUid:");
-	if (!line || sscanf(line, "\nUid: %u %u %u", &ruid, &euid, &suid) != 3)
+	if (!line || !parse_numbers(line + strlen("\nUid:"), uids, ARRAY_SIZE(uids)))
 		return -EBADMSG;
 	/* The kernel gives this file to root where the process is not dumpable. (Not so its
 	 * directory.) */
 	if (stat(path, &st) < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	*ret = (struct pp_policy_subject){ .known = true,
-					   .ruid = ruid,
-					   .euid = euid,
-					   .suid = suid,
-					   .dumpable = st.st_uid == euid };
+					   .ruid = uids[0],
+					   .euid = uids[1],
+					   .suid = uids[2],
+					   .dumpable = st.st_uid == uids[1] };
 	return 0;
 }

@@ -107,16 +107,16 @@ static json_t *features_json(const struct pp_api_status *s)
 	return array;
 }
 
+/* The second number of statm is resident pages. */
 static uint64_t rss_bytes(void)
 {
 	_cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	char text[128] = "";
-	unsigned long long pages = 0;
+	char text[128] = "", *second;
 
-	if (fd < 0 || pp_read_full(fd, text, sizeof(text) - 1) < 0 ||
-	    sscanf(text, "%*u %llu", &pages) != 1)
+	if (fd < 0 || pp_read_full(fd, text, sizeof(text) - 1) < 0)
 		return 0;
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	(void)strtoull(text, &second, 10);
+	return strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* Of the daemon and of its children that have ended, with what BPF took on others' time. */
