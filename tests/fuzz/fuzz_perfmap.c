@@ -51,7 +51,7 @@ static void check(struct pp_perfmap *map, const char *text, size_t len, uint64_t
 		return;
 	require(address >= entry.start && address - entry.start < entry.size);
 	require(pp_name_write(&name, &entry.name) == 0);
-	require(name.len == MIN(want.len, (size_t)PP_PERFMAP_NAME_MAX));
+	require(name.len == MIN(want.len, PP_PERFMAP_NAME_MAX));
 	require(memcmp(name.data, want.name, name.len) == 0);
 }
 
