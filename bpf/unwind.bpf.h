@@ -173,13 +173,19 @@ static __always_inline __u32 table_rule(struct pp_walk *w, __u32 table, __u64 ad
 /* ---- 3: the code itself ---------------------------------------------------------------------- */
 
 /* Copies the code around pc into w->code, the pc in its middle. Before a mapping's first page there
- * may be nothing: then only what follows is there. */
+ * may be nothing: then only what lies in the pc's own page is there, behind zeros. */
 static __always_inline int read_code(struct pp_walk *w, __u64 pc)
 {
+	__u64 in_page = pc & 4095;
+
 	if (!bpf_probe_read_user(w->code, CODE_BYTES, (void *)(pc - CODE_BYTES / 2)))
 		return 0;
-	__builtin_memset(w->code, 0, CODE_BYTES / 2);
-	return bpf_probe_read_user(w->code + CODE_BYTES / 2, CODE_BYTES / 2, (void *)pc);
+	__builtin_memset(w->code, 0, CODE_BYTES);
+	if (in_page > CODE_BYTES / 2)
+		in_page = CODE_BYTES / 2;
+	BOUND(in_page, 31);
+	return bpf_probe_read_user(&w->code[(CODE_BYTES / 2 - in_page) & 31],
+				   (CODE_BYTES / 2 + in_page) & 63, (void *)(pc - in_page));
 }
 
 #define CODE_AT(w, type, offset) (*(type *)&(w)->code[CODE_BYTES / 2 + (offset)])
