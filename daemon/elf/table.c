@@ -261,7 +261,8 @@ int pp_table_image_map(struct pp_table_image *ret, int fd, bool check)
 		return (int)size;
 	if (size < (int64_t)sizeof(struct pp_table_header) || size > (int64_t)PP_TABLE_IMAGE_MAX)
 		return -EBADMSG;
-	p = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
+	/* Private: kernels up to 6.0 refuse a shared mapping of what is sealed against writes. */
+	p = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	r = check ? pp_table_image_validate(ret, p, (size_t)size) : make_view(ret, p, (size_t)size);

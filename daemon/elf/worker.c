@@ -225,7 +225,7 @@ static int open_names(const struct pp_wire_named *reply, const uint8_t *rest, si
 	if (fd < 0 || !reply->bytes || reply->bytes > PP_WIRE_NAMES_MAX ||
 	    pp_memfd_check_sealed(fd) != (int64_t)reply->bytes)
 		return -EPROTO;
-	p = mmap(NULL, reply->bytes, PROT_READ, MAP_SHARED, fd, 0);
+	p = mmap(NULL, reply->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	*ret = (struct pp_cursor){ p, (uint8_t *)p + reply->bytes, false };
