@@ -134,6 +134,7 @@ all: programs
 endif
 
 programs: $(ARCHIVES) $(PROGRAMS)
+	@:
 unit: $(UNIT)
 fuzzers: $(FUZZERS)
 benches: $(BENCHES)
