@@ -113,13 +113,13 @@ static void get_status(void *userdata, struct pp_api_status *ret)
 		.sessions = (unsigned int)pp_sessions_count(m->sessions),
 		.bpf_bytes = pp_bpf_bytes(m->bpf),
 		.bpf_usec = sum(m, PP_COUNT_WALK_NS) / NSEC_PER_USEC,
-		.longest_turn_usec = m->longest_turn_ns / NSEC_PER_USEC,
+		.longest_turn_usec = m->turn.longest_ns / NSEC_PER_USEC,
 		.kernel = m->kernel_release,
 	};
 	fill_truncated(m, ret);
 	fill_cpus(m, ret);
 	fill_counters(m, ret);
-	ret->cpus = (unsigned int)ret->nr_per_cpu;
+	ret->cpus = pp_sessions_cpus(m->sessions);
 	m->features[n++] = "tail calls";
 	if (pp_event_probe(PP_EVENT_CYCLES) == 0)
 		m->features[n++] = "cycles";

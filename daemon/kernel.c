@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+/* An address that stays unknown (a BPF program that is gone) must not have the table read for ever.
+ */
+#define RELOAD_MAX_NS (600 * NSEC_PER_SEC)
 #define RELOAD_NS \
 	(10 * NSEC_PER_SEC)    /* modules and BPF programs do not come more often than names age */
 #define STEP_BYTES (256 * KIB) /* of /proc/kallsyms, some ms */
@@ -16,7 +19,7 @@ struct pp_kernel {
 	struct pp_kallsyms *symbols;
 	struct pp_store *store;
 	struct pp_pcs pcs;
-	uint64_t loaded_ns;
+	uint64_t loaded_ns, reload_ns; /* when last; how long to wait until the next */
 	bool stale;
 };
 
@@ -28,6 +31,7 @@ int pp_kernel_new(struct pp_kernel **ret, struct pp_store *store)
 	if (!k)
 		return -ENOMEM;
 	k->store = store;
+	k->reload_ns = RELOAD_NS;
 	r = pp_kallsyms_new(&k->symbols, NULL);
 	if (r < 0)
 		return r;
@@ -112,9 +116,10 @@ static void settle_pending(struct pp_kernel *k)
 
 void pp_kernel_tick(struct pp_kernel *k, uint64_t now_ns)
 {
-	if (k->stale && !pp_kallsyms_loading(k->symbols) && k->loaded_ns + RELOAD_NS < now_ns) {
+	if (k->stale && !pp_kallsyms_loading(k->symbols) && k->loaded_ns + k->reload_ns < now_ns) {
 		k->stale = false;
 		k->loaded_ns = now_ns;
+		k->reload_ns = MIN(k->reload_ns * 2, RELOAD_MAX_NS);
 		if (pp_kallsyms_start(k->symbols) == 0)
 			pp_pcs_forget(&k->pcs);
 	}

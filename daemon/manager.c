@@ -32,6 +32,7 @@
 #define SCANS_MAX	   16		       /* at a time, so that other requests get through */
 #define EARLY_MAX	   (8 * MIB)	       /* samples of the few ms around a pump */
 #define PERFMAPS_BYTES	   (128 * MIB)
+#define TURN_SLOW_NS	   (50 * NSEC_PER_MSEC) /* the goal: never longer */
 
 /* ---- Hooks: what lower rooms report goes to those above -------------------------------------- */
 
@@ -310,6 +311,10 @@ static void every_second(struct pp_manager *m, uint64_t now_ns)
 	pp_profile_advance(pp_sessions_profile(m->sessions), now_ns);
 	pp_processes_reap(m->processes, now_ns);
 	pp_store_tend(m->store);
+	if (now_ns > m->minute_ns + 60 * NSEC_PER_SEC) {
+		m->minute_ns = now_ns;
+		pp_pythons_decay(m->pythons);
+	}
 	if (now_ns < m->cpus_ns + CPUS_NS)
 		return;
 	m->cpus_ns = now_ns;
@@ -410,17 +415,18 @@ int pp_manager_run(struct pp_manager *m)
 {
 	(void)sd_notify(0, "READY=1");
 	while (sd_event_get_state(m->event) != SD_EVENT_FINISHED) {
-		uint64_t start_ns;
 		int r = sd_event_prepare(m->event);
 
 		if (r == 0)
 			r = sd_event_wait(m->event, UINT64_MAX);
-		start_ns = pp_now_ns();
+		pp_turn_begin(&m->turn);
 		if (r > 0)
 			r = sd_event_dispatch(m->event);
 		if (r < 0)
 			return r;
-		m->longest_turn_ns = MAX(m->longest_turn_ns, pp_now_ns() - start_ns);
+		if (pp_turn_end(&m->turn) > TURN_SLOW_NS)
+			pp_log(PP_LOG_DEBUG, "the longest turn so far: %llu ms",
+			       (unsigned long long)(m->turn.longest_ns / NSEC_PER_MSEC));
 	}
 	(void)sd_notify(0, "STOPPING=1");
 	return 0;
@@ -533,7 +539,8 @@ int pp_manager_new(struct pp_manager **ret, const struct pp_manager_config *conf
 	if (!m)
 		return -ENOMEM;
 	m->config = *config;
-	m->started_ns = pp_now_ns();
+	pp_turn_init(&m->turn);
+	m->started_ns = m->minute_ns = pp_now_ns();
 	if (uname(&names) == 0)
 		memcpy(m->kernel_release, names.release,
 		       MIN(sizeof(m->kernel_release) - 1, strlen(names.release)));
@@ -574,6 +581,7 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	pp_sideband_free(m->sideband);
 	pp_bpf_free(m->bpf);
 	pp_buf_done(&m->early);
+	pp_turn_done(&m->turn);
 	free(m->per_cpu);
 	sd_event_unref(m->event);
 	free(m);

@@ -8,6 +8,7 @@
 #include "proc/processes.h"
 #include "profile/end.h"
 #include "profile/store.h"
+#include "turn.h"
 
 struct pp_api;
 struct pp_bpf;
@@ -47,8 +48,9 @@ struct pp_manager {
 	struct pp_buf early; /* samples newer than the life-cycle records read so far */
 	size_t scans;	     /* with the reader */
 
-	uint64_t started_ns, second_ns, cpus_ns;
-	uint64_t samples, complete, longest_turn_ns;
+	uint64_t started_ns, second_ns, minute_ns, cpus_ns;
+	uint64_t samples, complete;
+	struct pp_turn turn;
 	uint64_t ends[PP_END_MAX];
 
 	/* What the last status call handed out. */

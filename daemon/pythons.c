@@ -412,6 +412,12 @@ void pp_pythons_swept(struct pp_pythons *ps)
 		pp_pcs_swept(&py->pcs, ps->store);
 }
 
+void pp_pythons_decay(struct pp_pythons *ps)
+{
+	for (struct pp_python *py = ps->newest; py; py = py->older)
+		pp_coverage_decay(&py->coverage);
+}
+
 size_t pp_pythons_pending(const struct pp_pythons *ps, uint64_t time_ns)
 {
 	size_t n = 0;

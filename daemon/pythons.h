@@ -51,6 +51,8 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 /* Asks the reader for what is due. Called every drain. */
 void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns);
 void pp_pythons_swept(struct pp_pythons *ps);
+/* Called every minute: what coverage says is about the present. */
+void pp_pythons_decay(struct pp_pythons *ps);
 /* Frames sampled up to time_ns that wait for their names. */
 size_t pp_pythons_pending(const struct pp_pythons *ps, uint64_t time_ns);
 

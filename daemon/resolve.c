@@ -73,7 +73,8 @@ static uint32_t user_frame(struct pp_resolve *r, struct pp_process *p, uint64_t 
 
 	/* A trampoline is known by its code, before its arena may be. */
 	if (walker == PP_WALKER_STUB || (map && map->kind == PP_MAP_ANON))
-		return pp_pythons_frame(r->pythons, p, pc, walker == PP_WALKER_STUB, time_ns);
+		return pp_pythons_frame(r->pythons, p, exact ? pc : pc - 1,
+					walker == PP_WALKER_STUB, time_ns);
 	if (!map)
 		return unmapped_frame(r, pc);
 	o = map->object;

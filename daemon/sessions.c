@@ -404,6 +404,11 @@ void pp_sessions_follow_cpus(struct pp_sessions *ss)
 			(void)pp_events_follow(ss->sets[set].events);
 }
 
+unsigned int pp_sessions_cpus(const struct pp_sessions *ss)
+{
+	return pp_events_cpus(ss->sets[0].events);
+}
+
 uint64_t pp_sessions_expected(const struct pp_sessions *ss, unsigned int cpu)
 {
 	return ss->expected_before[cpu] + pp_events_expected(ss->sets[0].events, cpu);

@@ -59,6 +59,8 @@ void pp_sessions_forked(struct pp_sessions *ss, const struct pp_process *parent,
 void pp_sessions_exited(struct pp_sessions *ss, const struct pp_process *p);
 /* CPUs that came and went. */
 void pp_sessions_follow_cpus(struct pp_sessions *ss);
+/* How many CPUs the service's events are on now. */
+unsigned int pp_sessions_cpus(const struct pp_sessions *ss);
 
 /* Firings that should have been, by the service's events; see events.h. */
 uint64_t pp_sessions_expected(const struct pp_sessions *ss, unsigned int cpu);

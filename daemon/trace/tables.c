@@ -29,6 +29,7 @@ struct pp_tables {
 	uint32_t chunks_max, nr_chunks;
 	uint32_t *words[PP_CHUNKS_MAX];
 	uint8_t *used; /* one byte a unit */
+	uint32_t low;  /* no unit below is free */
 	uint32_t units_used;
 	struct pp_table tables[PP_TABLES_MAX];
 	uint8_t slot_used[PP_TABLES_MAX];
@@ -87,11 +88,19 @@ static int add_chunk(struct pp_tables *s)
 /* The first run of n free units at the alignment, or -1. */
 static int64_t find_run(const struct pp_tables *s, uint32_t n, uint32_t align, bool in_one_chunk)
 {
-	uint32_t total = s->nr_chunks * CHUNK_UNITS, at = 0;
+	uint32_t total = s->nr_chunks * CHUNK_UNITS, at = (s->low + align - 1) / align * align;
 
 	while (at + n <= total) {
-		const uint8_t *taken;
+		const uint8_t *taken, *free_unit;
 
+		if (align == 1) {
+			free_unit = memchr(s->used + at, 0, total - at);
+			if (!free_unit)
+				return -1;
+			at = (uint32_t)(free_unit - s->used);
+			if (at + n > total)
+				return -1;
+		}
 		if (in_one_chunk && at / CHUNK_UNITS != (at + n - 1) / CHUNK_UNITS) {
 			at = (at / CHUNK_UNITS + 1) * CHUNK_UNITS;
 			continue;
@@ -117,12 +126,15 @@ static int64_t take_units(struct pp_tables *s, uint32_t n, uint32_t align, bool 
 	}
 	memset(s->used + at, 1, n);
 	s->units_used += n;
+	if (at == s->low)
+		s->low += n;
 	return at;
 }
 
 static void give_back(struct pp_tables *s, const struct dropped *d)
 {
 	memset(s->used + d->unit, 0, d->nr_units);
+	s->low = MIN(s->low, d->unit);
 	s->units_used -= d->nr_units;
 	if (d->slot >= 0)
 		s->slot_used[d->slot] = 0;
