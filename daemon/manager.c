@@ -415,6 +415,7 @@ int pp_manager_run(struct pp_manager *m)
 {
 	(void)sd_notify(0, "READY=1");
 	while (sd_event_get_state(m->event) != SD_EVENT_FINISHED) {
+		uint64_t took_ns;
 		int r = sd_event_prepare(m->event);
 
 		if (r == 0)
@@ -424,9 +425,10 @@ int pp_manager_run(struct pp_manager *m)
 			r = sd_event_dispatch(m->event);
 		if (r < 0)
 			return r;
-		if (pp_turn_end(&m->turn) > TURN_SLOW_NS)
-			pp_log(PP_LOG_DEBUG, "the longest turn so far: %llu ms",
-			       (unsigned long long)(m->turn.longest_ns / NSEC_PER_MSEC));
+		took_ns = pp_turn_end(&m->turn);
+		if (took_ns > TURN_SLOW_NS)
+			pp_log(PP_LOG_DEBUG, "a turn took %llu ms",
+			       (unsigned long long)(took_ns / NSEC_PER_MSEC));
 	}
 	(void)sd_notify(0, "STOPPING=1");
 	return 0;
@@ -539,7 +541,6 @@ int pp_manager_new(struct pp_manager **ret, const struct pp_manager_config *conf
 	if (!m)
 		return -ENOMEM;
 	m->config = *config;
-	pp_turn_init(&m->turn);
 	m->started_ns = m->minute_ns = pp_now_ns();
 	if (uname(&names) == 0)
 		memcpy(m->kernel_release, names.release,
@@ -581,7 +582,6 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	pp_sideband_free(m->sideband);
 	pp_bpf_free(m->bpf);
 	pp_buf_done(&m->early);
-	pp_turn_done(&m->turn);
 	free(m->per_cpu);
 	sd_event_unref(m->event);
 	free(m);
