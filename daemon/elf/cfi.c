@@ -272,10 +272,8 @@ static int compare_fdes(const void *a, const void *b)
 	return x->order < y->order ? -1 : 1;
 }
 
-/* Rows that say what the one before says are left out; a later one at the same address wins. */
-static int add_row(void *userdata, uint64_t address, uint32_t rule)
+int pp_cfi_add_row(struct pp_cfi *o, uint64_t address, uint32_t rule)
 {
-	struct pp_cfi *o = userdata;
 	uint32_t offset = (uint32_t)(address - o->start);
 	int r;
 
@@ -288,6 +286,11 @@ static int add_row(void *userdata, uint64_t address, uint32_t rule)
 		return r;
 	o->rows[o->nr_rows++] = (struct pp_cfi_row){ offset, rule };
 	return 0;
+}
+
+static int add_row(void *userdata, uint64_t address, uint32_t rule)
+{
+	return pp_cfi_add_row(userdata, address, rule);
 }
 
 static int run_function(struct reader *r, const struct fde *f, uint64_t end)
@@ -322,7 +325,7 @@ static int run_all(struct reader *r)
 		if (end - r->out->start > CODE_MAX)
 			return -E2BIG;
 		if (i && f->start > last_end) {
-			ret = add_row(r->out, last_end, none);
+			ret = pp_cfi_add_row(r->out, last_end, none);
 			if (ret < 0)
 				return ret;
 		}
@@ -336,7 +339,7 @@ static int run_all(struct reader *r)
 			return ret;
 		r->out->nr_fdes++;
 	}
-	return add_row(r->out, last_end, none);
+	return pp_cfi_add_row(r->out, last_end, none);
 }
 
 int pp_cfi_read(struct pp_cfi *ret, struct pp_elf *elf)

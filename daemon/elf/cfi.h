@@ -29,5 +29,10 @@ struct pp_cfi {
  * bounds in cfi.c.
  */
 int pp_cfi_read(struct pp_cfi *ret, struct pp_elf *elf);
+/*
+ * Appends a row; addresses must not descend. One that says what the one before says is left out; a
+ * later one at the same address wins. Returns 0, -E2BIG or -ENOMEM.
+ */
+int pp_cfi_add_row(struct pp_cfi *cfi, uint64_t address, uint32_t rule);
 void pp_cfi_done(struct pp_cfi *cfi);
 #define _cleanup_cfi_ _cleanup_(pp_cfi_done)

@@ -5,6 +5,7 @@
 #include "base/child.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "elf/cfi_gaps.h"
 #include "elf/identity.h"
 #include "elf/sandbox.h"
 #include "elf/symbols.h"
@@ -51,6 +52,8 @@ static int make_table(struct pp_elf *elf, struct pp_elf_info *info)
 	int r;
 
 	r = pp_cfi_read(&cfi, elf);
+	if (r == 0)
+		r = pp_cfi_fill_gaps(&cfi, elf);
 	if (r == 0)
 		r = pp_table_build(&image, &cfi);
 	if (r == -ENOBUFS)

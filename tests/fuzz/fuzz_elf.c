@@ -7,6 +7,7 @@
  * A random file gets nowhere near an .eh_frame, so the first byte chooses: the rest is a whole
  * file, or the .eh_frame (or .symtab) of a file that is made around it.
  */
+#include "elf/cfi_gaps.h"
 #include "elf/identity.h"
 #include "elf/symbols.h"
 #include "elf/table.h"
@@ -34,6 +35,7 @@ static void check_table(struct pp_elf *elf)
 
 	if (pp_cfi_read(&cfi, elf) < 0)
 		return;
+	require(pp_cfi_fill_gaps(&cfi, elf) == 0);
 	require(cfi.nr_rows > 0 && cfi.rows[0].offset == 0);
 	for (size_t i = 1; i < cfi.nr_rows; i++)
 		require(cfi.rows[i].offset > cfi.rows[i - 1].offset &&
