@@ -9,6 +9,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define PROMPT_MS 5000 /* for what the daemon answers at once */
+
 void pp_capture_done(struct pp_capture *c)
 {
 	pp_buf_done(&c->pprof);
@@ -22,7 +24,8 @@ static int64_t integer(const json_t *o, const char *key)
 /* The daemon's version, or NULL; owned by reply. */
 static const char *daemon_version(struct pp_client *c, struct pp_reply *reply)
 {
-	if (pp_client_call(c, "org.varlink.service.GetInfo", NULL, 5000, reply) < 0 || reply->error)
+	if (pp_client_call(c, "org.varlink.service.GetInfo", NULL, PROMPT_MS, reply) < 0 ||
+	    reply->error)
 		return NULL;
 	return json_string_value(json_object_get(reply->parameters, "version"));
 }
@@ -114,6 +117,26 @@ int pp_session_start(struct pp_client *c, const struct pp_filter *f, unsigned in
 	if (*ret_frequency != frequency)
 		pp_note("sampling at %u Hz instead of %u: more is for root and group pyprof",
 			*ret_frequency, frequency);
+	return 0;
+}
+
+int pp_session_start_live(struct pp_client *c, const struct pp_filter *f, int64_t *ret_session,
+			  unsigned int *ret_frequency)
+{
+	_cleanup_reply_ struct pp_reply reply = PP_REPLY;
+	json_t *parameters;
+	int r;
+
+	r = make_parameters(&parameters, f);
+	if (r)
+		return r;
+	json_object_set_new(parameters, "frequency", json_integer(PP_FREQUENCY_LIVE));
+	/* Any failure but that of the rate comes again, and is told then. */
+	if (pp_client_call(c, PP_INTERFACE ".StartSession", parameters, PROMPT_MS, &reply) < 0 ||
+	    reply.error)
+		return pp_session_start(c, f, PP_FREQUENCY_DEFAULT, ret_session, ret_frequency);
+	*ret_session = integer(reply.parameters, "session");
+	*ret_frequency = (unsigned int)integer(reply.parameters, "frequency");
 	return 0;
 }
 

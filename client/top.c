@@ -19,7 +19,9 @@ static const char usage[] =
 	"is no terminal, or with --once, it samples for a moment and prints one page.\n\n"
 	"  -p, --pid PID         this process; with --tree its descendants too\n"
 	"      --python          Python functions only; C code and the kernel cost their caller\n"
-	"  -F, --frequency HZ    samples per second and CPU, 1 to 9999 (99)\n"
+	"  -F, --frequency HZ    samples per second and CPU, 1 to 9999 (499, or 99 where no more "
+	"is\n"
+	"                        allowed)\n"
 	"      --window SECONDS  how far back the page looks (5)\n"
 	"      --once            print one page and end\n"
 	"  -d, --duration SECS   with --once: how long to sample (2)\n"
@@ -32,7 +34,8 @@ static const char usage[] =
 
 struct top {
 	struct pp_filter filter;
-	int64_t frequency, window_ms, duration_ms, rows;
+	int64_t frequency; /* 0: as fast as is good to look at */
+	int64_t window_ms, duration_ms, rows;
 	unsigned int view;
 	bool once;
 };
@@ -167,7 +170,6 @@ int pp_cmd_top(struct pp_global *g, int argc, char **argv)
 	_cleanup_(pp_client_freep) struct pp_client *c = NULL, *facts = NULL;
 	struct top t = {
 		.filter = PP_FILTER,
-		.frequency = PP_FREQUENCY_DEFAULT,
 		.window_ms = 5000,
 		.duration_ms = 2000,
 		.rows = 20,
@@ -182,8 +184,10 @@ int pp_cmd_top(struct pp_global *g, int argc, char **argv)
 	if (g->json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
 		t.once = true;
 	r = pp_session_connect(&c, g);
-	if (!r)
+	if (!r && t.frequency)
 		r = pp_session_start(c, &t.filter, (unsigned int)t.frequency, &session, &frequency);
+	else if (!r)
+		r = pp_session_start_live(c, &t.filter, &session, &frequency);
 	if (!r && t.once)
 		return once(&t, g, c, session);
 	if (!r)
