@@ -91,9 +91,9 @@ enum pp_count {
  * adds as it needs them and writes through mmap. It holds unwind tables and the processes' mapping
  * blocks.
  */
-#define PP_CHUNK_WORDS_SHIFT 16 /* 64 Ki words, 256 KiB */
+#define PP_CHUNK_WORDS_SHIFT 18 /* 256 Ki words, 1 MiB */
 #define PP_CHUNK_WORDS	     (1U << PP_CHUNK_WORDS_SHIFT)
-#define PP_CHUNKS_MAX	     512 /* 128 MiB: above any budget an operator would set */
+#define PP_CHUNKS_MAX	     128 /* 128 MiB: above any budget an operator would set */
 
 /*
  * A table covers one file's code in buckets of 256 bytes.

@@ -52,17 +52,6 @@ void pp_resolve_swept(struct pp_resolve *r)
 		memset(r->classes, 0, r->classes_cap);
 }
 
-static uint32_t unmapped_frame(struct pp_resolve *r, uint64_t pc)
-{
-	uint32_t module, frame;
-
-	if (pp_strings_get(r->store->strings, "[unknown]", strlen("[unknown]"), &module) < 0 ||
-	    pp_frames_unnamed(r->store->frames, PP_KIND_UNKNOWN, module, 0, &frame) < 0)
-		return PP_FRAME_UNKNOWN;
-	(void)pc; /* an address of no mapping means nothing to anybody, and would be a frame each */
-	return frame;
-}
-
 static uint32_t user_frame(struct pp_resolve *r, struct pp_process *p, uint64_t word, bool exact,
 			   uint64_t time_ns)
 {
@@ -75,8 +64,8 @@ static uint32_t user_frame(struct pp_resolve *r, struct pp_process *p, uint64_t 
 	if (walker == PP_WALKER_STUB || (map && map->kind == PP_MAP_ANON))
 		return pp_pythons_frame(r->pythons, p, exact ? pc : pc - 1,
 					walker == PP_WALKER_STUB, time_ns);
-	if (!map)
-		return unmapped_frame(r, pc);
+	if (!map) /* its address means nothing to anybody, and would be a frame each */
+		return PP_FRAME_UNKNOWN;
 	o = map->object;
 	if (o)
 		o->last_used = time_ns;

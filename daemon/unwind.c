@@ -7,6 +7,8 @@
 #include "trace/bpf.h"
 #include "trace/tables.h"
 
+#include <fcntl.h>
+
 #define TABLES_BUDGET_TRIES 64 /* tables evicted for one new one at the most */
 
 /* A block in the store, shared by the processes whose mappings are still the same. */
@@ -32,6 +34,12 @@ struct pp_unwind {
 	uint32_t slot_refs[PP_TABLES_MAX]; /* objects that share a table */
 	uint32_t *queue;		   /* ids of processes to sync */
 	size_t nr_queue, queue_cap;
+	/* Tables that wait for room. */
+	struct waiting {
+		uint32_t object;
+		int fd;
+	} * waiting;
+	size_t nr_waiting;
 };
 
 int pp_unwind_new(struct pp_unwind **ret, struct pp_bpf *bpf, struct pp_processes *processes,
@@ -55,6 +63,9 @@ struct pp_unwind *pp_unwind_free(struct pp_unwind *u)
 {
 	if (!u)
 		return NULL;
+	for (size_t i = 0; i < u->nr_waiting; i++)
+		pp_close(u->waiting[i].fd);
+	free(u->waiting);
 	pp_tables_free(u->tables);
 	free(u->queue);
 	free(u);
@@ -164,8 +175,9 @@ static bool evict(struct pp_unwind *u, const struct pp_object *keep)
 	return true;
 }
 
-static void install_table(struct pp_unwind *u, struct pp_object *o,
-			  const struct pp_table_image *image)
+/* Returns -EAGAIN when there will be room in a moment; else the table is installed, or refused and
+ * counted. */
+static int put_table(struct pp_unwind *u, struct pp_object *o, const struct pp_table_image *image)
 {
 	struct pp_table_source source = {
 		.start = image->start,
@@ -184,31 +196,73 @@ static void install_table(struct pp_unwind *u, struct pp_object *o,
 		pp_tables_settle(u->tables, UINT64_MAX);
 		slot = pp_tables_put(u->tables, &source);
 	}
+	if (slot == -EAGAIN)
+		return slot;
 	if (slot < 0) {
 		pp_count(PP_C_tables_refused);
-		return;
+		return slot;
 	}
 	o->table = slot;
 	u->slot_refs[slot] = 1;
+	return 0;
+}
+
+static int install_table(struct pp_unwind *u, struct pp_object *o, int table_fd)
+{
+	struct pp_object *same = pp_objects_find_same_table(pp_files_objects(u->files), o);
+	struct pp_table_image image;
+	int r;
+
+	if (same) {
+		o->table = same->table;
+		u->slot_refs[o->table]++;
+		return 0;
+	}
+	r = table_fd < 0 ? -EBADF : pp_table_image_map(&image, table_fd, false);
+	if (r < 0)
+		return r;
+	r = put_table(u, o, &image);
+	pp_table_image_unmap(&image);
+	return r;
+}
+
+static void wait_for_room(struct pp_unwind *u, const struct pp_object *o, int table_fd)
+{
+	struct waiting *bigger = realloc(u->waiting, (u->nr_waiting + 1) * sizeof(*bigger));
+
+	if (!bigger)
+		return; /* the next sample that ends there asks for the table again */
+	u->waiting = bigger;
+	u->waiting[u->nr_waiting++] =
+		(struct waiting){ o->id, fcntl(table_fd, F_DUPFD_CLOEXEC, 0) };
+}
+
+static void install_waiting(struct pp_unwind *u)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < u->nr_waiting; i++) {
+		struct waiting w = u->waiting[i];
+		struct pp_object *o = pp_objects_by_id(pp_files_objects(u->files), w.object);
+
+		if (o && o->table < 0 && install_table(u, o, w.fd) == -EAGAIN) {
+			u->waiting[left++] = w;
+			continue;
+		}
+		pp_close(w.fd);
+		if (o)
+			touch_mappers(u, o);
+	}
+	u->nr_waiting = left;
 }
 
 void pp_unwind_loaded(struct pp_unwind *u, struct pp_object *o, int table_fd)
 {
-	struct pp_object *same;
-	struct pp_table_image image;
-
 	o->last_used = pp_now_ns();
-	if (o->has_table && o->table < 0) {
-		same = pp_objects_find_same_table(pp_files_objects(u->files), o);
-		if (same) {
-			o->table = same->table;
-			u->slot_refs[o->table]++;
-		} else if (table_fd >= 0 && pp_table_image_map(&image, table_fd, false) == 0) {
-			install_table(u, o, &image);
-			pp_table_image_unmap(&image);
-		}
-	}
-	touch_mappers(u, o);
+	if (o->has_table && o->table < 0 && install_table(u, o, table_fd) == -EAGAIN)
+		wait_for_room(u, o, table_fd);
+	else
+		touch_mappers(u, o);
 }
 
 void pp_unwind_object_free(struct pp_unwind *u, struct pp_object *o)
@@ -252,6 +306,7 @@ static struct block *make_block(struct pp_unwind *u, const struct pp_process *p)
 	size_t n = MIN(pp_process_nr_maps(p), (size_t)PP_MAPPINGS_MAX);
 	_cleanup_free_ struct pp_mapping *mappings = calloc(MAX(n, (size_t)1), sizeof(*mappings));
 	struct block *b = calloc(1, sizeof(*b));
+	int r;
 
 	if (!b || !mappings) {
 		free(b);
@@ -259,8 +314,10 @@ static struct block *make_block(struct pp_unwind *u, const struct pp_process *p)
 	}
 	for (size_t i = 0; i < n; i++)
 		describe_map(&p->maps->maps[i], &mappings[i]);
-	if (pp_tables_put_block(u->tables, mappings, n, &b->word) < 0) {
-		pp_count(PP_C_spaces_refused);
+	r = pp_tables_put_block(u->tables, mappings, n, &b->word);
+	if (r < 0) {
+		if (r != -EAGAIN)
+			pp_count(PP_C_spaces_refused);
 		free(b);
 		return NULL;
 	}
@@ -305,8 +362,10 @@ static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_
 		return;
 	if (p->dirty || in->stale || !in->block) {
 		b = make_block(u, p);
-		if (!b)
+		if (!b) {
+			pp_unwind_touch(u, p); /* there may be room next time */
 			return;
+		}
 		unref_block(u, in->block);
 		in->block = b;
 	}
@@ -320,10 +379,12 @@ static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_
 
 void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns)
 {
-	/* Syncing may touch more processes: their files were answered at once. They come next time.
-	 */
-	size_t n = u->nr_queue;
+	size_t n;
 
+	pp_tables_settle(u->tables, pp_now_ns());
+	install_waiting(u);
+	/* What syncing touches comes next time. */
+	n = u->nr_queue;
 	for (size_t i = 0; i < n; i++) {
 		struct pp_process *p = pp_processes_by_id(u->processes, u->queue[i]);
 
@@ -333,7 +394,6 @@ void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns)
 	u->nr_queue -= n;
 	for (size_t i = 0; i < u->nr_queue; i++)
 		u->queue[i] = u->queue[n + i];
-	pp_tables_settle(u->tables, pp_now_ns());
 }
 
 /* BPF has given the child what the parent had at that instant; the next sync makes it what the

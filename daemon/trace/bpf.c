@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #define COUNTS_BYTES (sizeof(uint64_t) * PP_SETS_MAX * PP_COUNT_MAX)
+#define CHUNK_BYTES  (PP_CHUNK_WORDS * sizeof(uint32_t))
 #define PAGE	     4096ULL
 
 struct pp_bpf {
@@ -264,32 +265,42 @@ int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *tab
 	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.tables), &slot, table, BPF_ANY);
 }
 
-uint32_t *pp_bpf_new_chunk(struct pp_bpf *b, uint32_t chunk)
+int pp_bpf_new_chunk(struct pp_bpf *b, struct pp_chunk_memory *ret)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	size_t len = PP_CHUNK_WORDS * sizeof(uint32_t);
 	_cleanup_close_ int fd = -1;
 	void *words;
 
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "pp_chunk", sizeof(uint32_t), (uint32_t)len, 1,
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "pp_chunk", sizeof(uint32_t), CHUNK_BYTES, 1,
 			    &opts);
 	if (fd < 0)
-		return NULL;
-	words = map_array(fd, len, PROT_READ | PROT_WRITE);
+		return -errno;
+	words = map_array(fd, CHUNK_BYTES, PROT_READ | PROT_WRITE);
 	if (!words)
-		return NULL;
-	if (bpf_map_update_elem(bpf_map__fd(b->skel->maps.store), &chunk, &fd, BPF_ANY) < 0) {
-		munmap(words, len);
-		return NULL;
-	}
+		return -errno;
+	*ret = (struct pp_chunk_memory){ words, TAKE_FD(fd) };
 	b->nr_chunks++;
-	return words; /* the outer map keeps the inner one */
+	return 0;
 }
 
-void pp_bpf_drop_chunk(struct pp_bpf *b, uint32_t chunk, uint32_t *words)
+int pp_bpf_add_chunks(struct pp_bpf *b, uint32_t first, const struct pp_chunk_memory *chunks,
+		      uint32_t n)
 {
-	(void)bpf_map_delete_elem(bpf_map__fd(b->skel->maps.store), &chunk);
-	munmap(words, PP_CHUNK_WORDS * sizeof(uint32_t));
+	int store = bpf_map__fd(b->skel->maps.store);
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t number = first + i;
+
+		if (bpf_map_update_elem(store, &number, &chunks[i].fd, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+void pp_bpf_free_chunk(struct pp_bpf *b, struct pp_chunk_memory *chunk)
+{
+	munmap(chunk->words, CHUNK_BYTES);
+	pp_close(chunk->fd);
 	b->nr_chunks--;
 }
 
@@ -300,7 +311,7 @@ uint32_t *pp_bpf_rules(struct pp_bpf *b)
 
 uint64_t pp_bpf_bytes(const struct pp_bpf *b)
 {
-	uint64_t bytes = (uint64_t)b->nr_chunks * PP_CHUNK_WORDS * sizeof(uint32_t);
+	uint64_t bytes = (uint64_t)b->nr_chunks * CHUNK_BYTES;
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, b->skel->obj)

@@ -49,9 +49,17 @@ bool pp_bpf_get_space(const struct pp_bpf *b, pid_t pid, struct pp_space *ret);
 void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid);
 /* For tables.c: the unwind store's maps. */
 int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *table);
-/* Creates chunk number `chunk` and maps it; NULL with errno set on failure. */
-uint32_t *pp_bpf_new_chunk(struct pp_bpf *b, uint32_t chunk);
-void pp_bpf_drop_chunk(struct pp_bpf *b, uint32_t chunk, uint32_t *words);
+/* A chunk of the store, written through `words`; fd is the map. Returns 0 or a negative errno. */
+struct pp_chunk_memory {
+	uint32_t *words;
+	int fd;
+};
+int pp_bpf_new_chunk(struct pp_bpf *b, struct pp_chunk_memory *ret);
+/* Gives the programs n chunks from number `first` on. Waits, tens of ms, until no program runs that
+ * began before: not for the event loop. */
+int pp_bpf_add_chunks(struct pp_bpf *b, uint32_t first, const struct pp_chunk_memory *chunks,
+		      uint32_t n);
+void pp_bpf_free_chunk(struct pp_bpf *b, struct pp_chunk_memory *chunk);
 uint32_t *pp_bpf_rules(struct pp_bpf *b); /* PP_RULES_MAX of them */
 
 /* Bytes of kernel memory in maps. */

@@ -11,6 +11,8 @@
 #include "trace/bpf.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define UNIT_WORDS     256U
 #define CHUNK_UNITS    (PP_CHUNK_WORDS / UNIT_WORDS)
@@ -27,7 +29,10 @@ struct dropped {
 struct pp_tables {
 	struct pp_bpf *bpf;
 	uint32_t chunks_max, nr_chunks;
-	uint32_t *words[PP_CHUNKS_MAX];
+	struct pp_chunk_memory chunks[PP_CHUNKS_MAX];
+	/* Chunks that a child process is giving to BPF: see grow(). */
+	uint32_t nr_coming;
+	pid_t giver;
 	uint8_t *used; /* one byte a unit */
 	uint32_t low;  /* no unit below is free */
 	uint32_t units_used;
@@ -40,31 +45,14 @@ struct pp_tables {
 	size_t nr_dropped, dropped_cap;
 };
 
-int pp_tables_new(struct pp_tables **ret, struct pp_bpf *bpf, size_t budget_bytes)
-{
-	_cleanup_(pp_tables_freep) struct pp_tables *s = calloc(1, sizeof(*s));
-	size_t chunks = budget_bytes / (PP_CHUNK_WORDS * sizeof(uint32_t));
-
-	if (!s)
-		return -ENOMEM;
-	s->bpf = bpf;
-	s->chunks_max = (uint32_t)MIN(MAX(chunks, (size_t)1), (size_t)PP_CHUNKS_MAX);
-	s->used = calloc(s->chunks_max, CHUNK_UNITS);
-	if (!s->used)
-		return -ENOMEM;
-	s->used[0] = 1; /* word 0 stays free of blocks, so that 0 can mean none */
-	s->units_used = 1;
-	s->rule_numbers.max = PP_RULES_MAX;
-	*ret = TAKE_PTR(s);
-	return 0;
-}
-
 struct pp_tables *pp_tables_free(struct pp_tables *s)
 {
 	if (!s)
 		return NULL;
-	for (uint32_t i = 0; i < s->nr_chunks; i++)
-		pp_bpf_drop_chunk(s->bpf, i, s->words[i]);
+	if (s->giver > 0)
+		(void)waitpid(s->giver, NULL, 0);
+	for (uint32_t i = 0; i < s->nr_chunks + s->nr_coming; i++)
+		pp_bpf_free_chunk(s->bpf, &s->chunks[i]);
 	pp_u64map_done(&s->rule_numbers);
 	free(s->dropped);
 	free(s->used);
@@ -72,18 +60,102 @@ struct pp_tables *pp_tables_free(struct pp_tables *s)
 	return NULL;
 }
 
-static int add_chunk(struct pp_tables *s)
-{
-	uint32_t *words;
+/* ---- Growth ---------------------------------------------------------------------------------- */
 
-	if (s->nr_chunks == s->chunks_max)
+/* Makes n chunks that BPF does not know yet. */
+static int make_chunks(struct pp_tables *s, uint32_t n)
+{
+	n = MIN(n, s->chunks_max - s->nr_chunks);
+	if (!n)
 		return -ENOSPC;
-	words = pp_bpf_new_chunk(s->bpf, s->nr_chunks);
-	if (!words)
-		return -ENOMEM;
-	s->words[s->nr_chunks++] = words;
+	while (s->nr_coming < n) {
+		int r = pp_bpf_new_chunk(s->bpf, &s->chunks[s->nr_chunks + s->nr_coming]);
+
+		if (r < 0)
+			return s->nr_coming ? 0 : r;
+		s->nr_coming++;
+	}
 	return 0;
 }
+
+static void chunks_have_come(struct pp_tables *s)
+{
+	s->nr_chunks += s->nr_coming;
+	s->nr_coming = 0;
+	s->giver = 0;
+}
+
+/*
+ * Adding to a map of maps waits until no program runs that began before: tens of ms that the loop
+ * must not lose. A child that shares the map does it, and goes. Until then there is no more room:
+ * -EAGAIN.
+ */
+static int grow(struct pp_tables *s, uint32_t units)
+{
+	int r;
+
+	if (s->giver)
+		return -EAGAIN;
+	r = make_chunks(s, units / CHUNK_UNITS + 1);
+	if (r < 0)
+		return r;
+	s->giver = fork();
+	if (s->giver == 0)
+		_exit(pp_bpf_add_chunks(s->bpf, s->nr_chunks, s->chunks + s->nr_chunks,
+					s->nr_coming) < 0);
+	if (s->giver < 0) {
+		s->giver = 0;
+		while (s->nr_coming)
+			pp_bpf_free_chunk(s->bpf, &s->chunks[s->nr_chunks + --s->nr_coming]);
+		return -EAGAIN;
+	}
+	return -EAGAIN;
+}
+
+static void see_to_growth(struct pp_tables *s)
+{
+	int status;
+
+	if (!s->giver || waitpid(s->giver, &status, WNOHANG) != s->giver)
+		return;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		chunks_have_come(s);
+		return;
+	}
+	s->giver = 0;
+	while (s->nr_coming)
+		pp_bpf_free_chunk(s->bpf, &s->chunks[s->nr_chunks + --s->nr_coming]);
+}
+
+int pp_tables_new(struct pp_tables **ret, struct pp_bpf *bpf, size_t budget_bytes)
+{
+	_cleanup_(pp_tables_freep) struct pp_tables *s = calloc(1, sizeof(*s));
+	size_t chunks = MAX(budget_bytes / (PP_CHUNK_WORDS * sizeof(uint32_t)), (size_t)1);
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->bpf = bpf;
+	s->chunks_max = (uint32_t)MIN(chunks, (size_t)PP_CHUNKS_MAX);
+	s->used = calloc(s->chunks_max, CHUNK_UNITS);
+	if (!s->used)
+		return -ENOMEM;
+	s->used[0] = 1; /* word 0 stays free of blocks, so that 0 can mean none */
+	s->units_used = 1;
+	s->rule_numbers.max = PP_RULES_MAX;
+	/* The first chunk before the loop begins: the first processes need not wait for it. */
+	r = make_chunks(s, 1);
+	if (r < 0)
+		return r;
+	r = pp_bpf_add_chunks(bpf, 0, s->chunks, s->nr_coming);
+	if (r < 0)
+		return r;
+	chunks_have_come(s);
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+/* ---- Space ----------------------------------------------------------------------------------- */
 
 /* The first run of n free units at the alignment, or -1. */
 static int64_t find_run(const struct pp_tables *s, uint32_t n, uint32_t align, bool in_one_chunk)
@@ -116,14 +188,10 @@ static int64_t find_run(const struct pp_tables *s, uint32_t n, uint32_t align, b
 
 static int64_t take_units(struct pp_tables *s, uint32_t n, uint32_t align, bool in_one_chunk)
 {
-	int64_t at;
+	int64_t at = find_run(s, n, align, in_one_chunk);
 
-	while ((at = find_run(s, n, align, in_one_chunk)) < 0) {
-		int r = add_chunk(s);
-
-		if (r < 0)
-			return r;
-	}
+	if (at < 0)
+		return grow(s, n);
 	memset(s->used + at, 1, n);
 	s->units_used += n;
 	if (at == s->low)
@@ -160,6 +228,7 @@ void pp_tables_settle(struct pp_tables *s, uint64_t now_ns)
 {
 	size_t n = 0;
 
+	see_to_growth(s);
 	while (n < s->nr_dropped && s->dropped[n].since_ns + SETTLE_NS <= now_ns)
 		give_back(s, &s->dropped[n++]);
 	if (!n)
@@ -173,7 +242,7 @@ static void write_words(struct pp_tables *s, uint32_t word, const uint32_t *from
 	while (n) {
 		uint32_t at = word % PP_CHUNK_WORDS, room = MIN(n, PP_CHUNK_WORDS - at);
 
-		memcpy(s->words[word / PP_CHUNK_WORDS] + at, from, room * sizeof(*from));
+		memcpy(s->chunks[word / PP_CHUNK_WORDS].words + at, from, room * sizeof(*from));
 		word += room;
 		from += room;
 		n -= room;
@@ -221,7 +290,7 @@ static void write_rows(struct pp_tables *s, uint32_t word, const struct pp_table
 	for (uint32_t i = 0; i < t->nr_row_words; i++, word++) {
 		uint32_t row = t->rows[i];
 
-		s->words[word / PP_CHUNK_WORDS][word % PP_CHUNK_WORDS] =
+		s->chunks[word / PP_CHUNK_WORDS].words[word % PP_CHUNK_WORDS] =
 			(row & 0xffff0000) | numbers[row & 0xffff];
 	}
 }

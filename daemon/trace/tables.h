@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The unwind store: tables and mapping blocks in the word space that BPF searches (see pp_types.h).
- * It grows by chunks up to a byte budget; whoever is told -ENOSPC evicts something and tries again.
+ * It grows by chunks up to a byte budget. Growing takes a moment: whoever is told -EAGAIN tries
+ * again after pp_tables_settle() has been called a few times; whoever is told -ENOSPC evicts
+ * something first.
  *
  * What is dropped is reused only a moment later: a walk that found it an instant before must not
  * read another's words. Call pp_tables_settle() regularly.
@@ -25,18 +27,18 @@ int pp_tables_new(struct pp_tables **ret, struct pp_bpf *bpf, size_t budget_byte
 struct pp_tables *pp_tables_free(struct pp_tables *s);
 PP_DEFINE_CLEANUP(struct pp_tables *, pp_tables_free)
 
-/* Returns the table's slot, -ENOSPC (budget, slots or rules used up) or -ENOMEM. */
+/* Returns the table's slot, -EAGAIN, -ENOSPC (budget, slots or rules used up) or -ENOMEM. */
 int pp_tables_put(struct pp_tables *s, const struct pp_table_source *table);
 void pp_tables_drop(struct pp_tables *s, int slot);
 /* Words that the table takes. */
 uint32_t pp_tables_words(const struct pp_tables *s, int slot);
 
-/* A block of mappings; returns its word number (never 0) in *ret, or -ENOSPC. */
+/* A block of mappings; returns its word number (never 0) in *ret, -EAGAIN or -ENOSPC. */
 int pp_tables_put_block(struct pp_tables *s, const struct pp_mapping *mappings, size_t n,
 			uint32_t *ret);
 void pp_tables_drop_block(struct pp_tables *s, uint32_t block, size_t n);
 
-/* Frees what was dropped long enough ago. */
+/* Frees what was dropped long enough ago, and takes in room that has come. */
 void pp_tables_settle(struct pp_tables *s, uint64_t now_ns);
 
 struct pp_tables_usage {
