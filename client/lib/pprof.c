@@ -82,14 +82,16 @@ static int unnamed(struct reader *r, const Pprof__Location *l, const Pprof__Mapp
 {
 	_cleanup_buf_ struct pp_buf buf = { 0 };
 	const char *path = m ? string(r, m->filename) : "", *slash = strrchr(path, '/');
+	const char *where = slash ? slash + 1 : *path ? path : "unknown";
 	uint64_t offset = m ? l->address - m->memory_start + m->file_offset : l->address;
+	size_t len = strlen(where);
 	int k;
 
-	k = pp_buf_printf(&buf, "[%s+0x%" PRIx64 "]",
-			  slash	  ? slash + 1
-			  : *path ? path
-				  : "unknown",
-			  offset);
+	if (len > 2 && where[0] == '[' && where[len - 1] == ']') { /* [vdso] */
+		where++;
+		len -= 2;
+	}
+	k = pp_buf_printf(&buf, "[%.*s+0x%" PRIx64 "]", (int)len, where, offset);
 	return k < 0 ? k : pp_profile_add_text(r->out, (char *)buf.data, buf.len, ret);
 }
 

@@ -32,15 +32,22 @@ static int put_string(struct pp_buf *b, struct pp_store *store, uint32_t id, boo
 	return pp_text_escape(b, text, len, NULL);
 }
 
-/* What stands in brackets for the unnamed: its module without the path. */
+/* What stands in brackets for the unnamed: its module without the path, or without the brackets
+ * that it has already. */
 static int put_where(struct pp_buf *b, struct pp_store *store, const struct pp_frame *f)
 {
+	const char *module;
+	size_t len;
+
 	if (f->kind == PP_KIND_KERNEL)
 		return put(b, "kernel");
 	if (f->kind == PP_KIND_JIT)
 		return put(b, "jit");
 	if (!f->module)
 		return put(b, "unknown");
+	module = pp_strings_text(store->strings, f->module, &len);
+	if (len > 2 && module[0] == '[' && module[len - 1] == ']')
+		return pp_text_escape(b, module + 1, len - 2, NULL);
 	return put_string(b, store, f->module, true);
 }
 

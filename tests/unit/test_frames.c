@@ -365,11 +365,12 @@ static void frames_have_texts(void **state)
 		    "/bin/x");
 	assert_text(s, unnamed(s, PP_KIND_NATIVE, "/lib/libc.so.6", 0x1a2b), "[libc.so.6+0x1a2b]",
 		    "", "", "/lib/libc.so.6");
-	assert_text(s, unnamed(s, PP_KIND_NATIVE, "[vdso]", 0), "[[vdso]+0x0]", "", "", "[vdso]");
+	assert_text(s, unnamed(s, PP_KIND_NATIVE, "[vdso]", 0), "[vdso+0x0]", "", "", "[vdso]");
 	assert_text(s, unnamed(s, PP_KIND_NATIVE, "/", 1), "[/+0x1]", "", "", "/");
 	assert_text(s, unnamed(s, PP_KIND_JIT, "//anon", 0x10), "[jit+0x10]", "", "", "[jit]");
 	assert_text(s, unnamed(s, PP_KIND_UNKNOWN, "//anon", 0x10), "[anon+0x10]", "", "",
 		    "[unknown]");
+	assert_text(s, unnamed(s, PP_KIND_NATIVE, "[]", 0), "[[]+0x0]", "", "", "[]");
 	assert_text(s, PP_FRAME_UNKNOWN, "[unknown]", "", "", "[unknown]");
 	/* Names are another's bytes. */
 	assert_text(s, frame(s, PP_KIND_NATIVE, "a\x1b[31m\\\xff\xc3\xa9;", "", "/\n"),
