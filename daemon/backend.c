@@ -82,6 +82,9 @@ static void fill_counters(struct pp_manager *m, struct pp_api_status *ret)
 						    "lost: the walk could not go on" };
 	m->counters[n++] = (struct pp_api_counter){ "bpf_frames", sum(m, PP_COUNT_FRAMES),
 						    "user frames walked (with --measure)" };
+	m->counters[n++] = (struct pp_api_counter){ "bpf_walk_ns", sum(m, PP_COUNT_WALK_NS),
+						    "ns in the sampling programs (with "
+						    "--measure)" };
 	m->counters[n++] =
 		(struct pp_api_counter){ "unwind_tables", u.tables, "unwind tables loaded" };
 	m->counters[n++] = (struct pp_api_counter){ "unwind_bytes", u.bytes_used,
