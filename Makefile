@@ -63,7 +63,7 @@ CLIENT_INCLUDES := -I. -Iclient -Idaemon -I$(B)
 INCLUDES = $(DAEMON_INCLUDES)
 $(B)/client/%.o: INCLUDES = $(CLIENT_INCLUDES)
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Wstrict-prototypes \
-	-Wpointer-arith -Wundef -Wvla
+	-Wpointer-arith -Wundef -Wvla $(if $(FUZZ),-Wno-missing-field-initializers)
 HARDEN := $(if $(SAN)$(FUZZ),,-D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 , := ,
 SANITIZE := $(if $(SAN),-fsanitize=address$(,)undefined -fno-omit-frame-pointer) \
