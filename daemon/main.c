@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 /* Where every CPU is busy a daemon of ordinary priority is scheduled late: names and unwind tables
  * of new processes then come after their first samples. It runs for a few ms a second. */
@@ -139,6 +140,16 @@ static int run_child(const char *role)
 	return usage("no such child", role);
 }
 
+/* Whether /proc has the pids that the kernel's samples have. */
+static bool in_first_pid_namespace(void)
+{
+	static const char first[] = "pid:[4026531836]"; /* PROC_PID_INIT_INO */
+	char name[64];
+	ssize_t n = readlink("/proc/self/ns/pid", name, sizeof(name));
+
+	return n < 0 || ((size_t)n == strlen(first) && memcmp(name, first, strlen(first)) == 0);
+}
+
 static int run_daemon(const struct pp_manager_config *config)
 {
 	_cleanup_(pp_manager_freep) struct pp_manager *m = NULL;
@@ -186,6 +197,12 @@ int main(int argc, char *argv[])
 		pp_log(PP_LOG_ERROR, "pyprofd samples the whole machine and must be started by "
 				     "root: sudo pyprofd");
 		return EXIT_NOT_PERMITTED;
+	}
+	if (!in_first_pid_namespace()) {
+		pp_log(PP_LOG_ERROR, "pyprofd is in a PID namespace, a container's perhaps, where "
+				     "processes have other numbers than the kernel's samples: run it "
+				     "on the host, or the container with --pid=host");
+		return EXIT_FAILURE;
 	}
 	if (!config.socket && sd_listen_fds(0) <= 0)
 		config.socket = DEFAULT_SOCKET;

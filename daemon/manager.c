@@ -527,6 +527,11 @@ static int start_api(struct pp_manager *m, const char **ret_problem)
 		*ret_problem = "another pyprofd answers on this socket";
 	else if (r == -EEXIST)
 		*ret_problem = "there is a file that is no socket in the socket's place";
+	else if (r == -ENOENT || r == -ENOTDIR)
+		*ret_problem = "the socket's directory is not there: make it, or name another "
+			       "place with --socket";
+	else if (r < 0)
+		*ret_problem = "cannot listen on the socket";
 	return r;
 }
 
