@@ -199,9 +199,10 @@ int main(int argc, char *argv[])
 		return EXIT_NOT_PERMITTED;
 	}
 	if (!in_first_pid_namespace()) {
-		pp_log(PP_LOG_ERROR, "pyprofd is in a PID namespace, a container's perhaps, where "
-				     "processes have other numbers than the kernel's samples: run it "
-				     "on the host, or the container with --pid=host");
+		pp_log(PP_LOG_ERROR,
+		       "pyprofd is in a PID namespace, a container's perhaps, where "
+		       "processes have other numbers than the kernel's samples: run it "
+		       "on the host, or the container with --pid=host");
 		return EXIT_FAILURE;
 	}
 	if (!config.socket && sd_listen_fds(0) <= 0)
