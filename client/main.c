@@ -41,14 +41,6 @@ static bool color_wanted(void)
 	return !(no && *no) && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0;
 }
 
-static int version(const struct pp_global *g)
-{
-	printf("pyprofctl " PP_VERSION "\n");
-	fflush(stdout);
-	pp_session_print_daemon_version(g->socket);
-	return PP_EXIT_DONE;
-}
-
 int main(int argc, char **argv)
 {
 	enum { OPT_VERSION = PP_OPT_OWN };
@@ -79,7 +71,7 @@ int main(int argc, char **argv)
 			return r;
 	}
 	if (want_version)
-		return version(&g);
+		return pp_session_print_versions(&g);
 	if (optind == argc) {
 		usage(stderr);
 		return PP_EXIT_USAGE;

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "lib/percent.h"
 #include "lib/pprof.h"
+#include "print.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -49,19 +50,24 @@ int pp_session_connect(struct pp_client **ret, const struct pp_global *g)
 	return 0;
 }
 
-void pp_session_print_daemon_version(const char *socket)
+int pp_session_print_versions(const struct pp_global *g)
 {
 	_cleanup_(pp_client_freep) struct pp_client *c = NULL;
 	_cleanup_reply_ struct pp_reply reply = PP_REPLY;
-	const char *path = pp_connection_path(socket), *version;
+	const char *path = pp_connection_path(g->socket), *version = NULL;
 
-	if (pp_client_new(&c, path) < 0) {
+	if (pp_client_new(&c, path) >= 0)
+		version = daemon_version(c, &reply);
+	if (g->json)
+		return pp_print_json(
+			json_pack("{s:s, s:s?}", "pyprofctl", PP_VERSION, "pyprofd", version));
+	printf("pyprofctl " PP_VERSION "\n");
+	if (!c)
 		printf("pyprofd is not reachable at %s\n", path);
-		return;
-	}
-	version = daemon_version(c, &reply);
-	printf("pyprofd %s%s\n", version ?: "gave no version",
-	       version && strcmp(version, PP_VERSION) != 0 ? " (differs)" : "");
+	else
+		printf("pyprofd %s%s\n", version ?: "gave no version",
+		       version && strcmp(version, PP_VERSION) != 0 ? " (differs)" : "");
+	return pp_finish_stdout();
 }
 
 json_t *pp_filter_json(const struct pp_filter *f)

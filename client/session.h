@@ -48,8 +48,8 @@ void pp_capture_done(struct pp_capture *c);
 
 /* Connects; says so where the daemon's version is another than ours. */
 int pp_session_connect(struct pp_client **ret, const struct pp_global *g);
-/* For --version: a line on stdout, whatever the state of the daemon. */
-void pp_session_print_daemon_version(const char *socket);
+/* For --version: ours and the daemon's, whatever its state. */
+int pp_session_print_versions(const struct pp_global *g);
 
 /* NULL where there is no memory. */
 json_t *pp_filter_json(const struct pp_filter *f);
