@@ -330,11 +330,12 @@ class Varlink:
 class Daemon:
     """A private daemon. Leaving the context stops it and checks that it went cleanly."""
 
-    def __init__(self, *arguments, frequency=19, env=None):
+    def __init__(self, *arguments, frequency=19, env=None, prefix=()):
+        """prefix: a command that runs the daemon in the process it was started in."""
         self.work = WorkDir()
         self.socket = self.work / "socket"
         self.command = [
-            PYPROFD, "--socket", self.socket, "--state-dir", self.work / "state",
+            *prefix, PYPROFD, "--socket", self.socket, "--state-dir", self.work / "state",
             "--frequency", str(frequency), *arguments,
         ]  # fmt: skip
         self.env = {**os.environ, "PYPROF_SOCKET": self.socket, **(env or {})}
