@@ -378,6 +378,17 @@ int pp_child_new(struct pp_child **ret, sd_event *event, const struct pp_child_c
 	return 0;
 }
 
+/* For the child just killed, in general: leave no zombie to whoever comes next. A pidfd may be
+ * readable a moment before waitid() finds the child. */
+static void last_wait(int pidfd)
+{
+	uint64_t end = pp_now_ns() + LAST_WAIT_MS * NSEC_PER_MSEC;
+
+	do
+		(void)poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, LAST_WAIT_MS);
+	while (!pp_reap(pidfd) && pp_now_ns() < end);
+}
+
 struct pp_child *pp_child_free(struct pp_child *c)
 {
 	struct request *q;
@@ -386,9 +397,8 @@ struct pp_child *pp_child_free(struct pp_child *c)
 		return NULL;
 	c->freeing = true;
 	dismiss(c);
-	if (c->leaving) /* the one just killed, in general: leave no zombie to whoever comes next */
-		(void)poll(&(struct pollfd){ .fd = c->leaving->pidfd, .events = POLLIN }, 1,
-			   LAST_WAIT_MS);
+	if (c->leaving)
+		last_wait(c->leaving->pidfd);
 	fail_flight(c, -ECANCELED);
 	while ((q = take_first(c)))
 		request_finish(q, -ECANCELED, NULL, 0, NULL, 0);
