@@ -326,6 +326,16 @@ static enum pp_pymap_reason reason_of_answer(enum pp_perfmap_answer a)
 
 static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns);
 
+/* It is tried again and again, and counted once. That there is none is no refusal. */
+static void refuse_map(struct pp_python *py, enum pp_pymap_reason why, uint64_t now_ns)
+{
+	pp_pymap_refused(py->pymap, why, now_ns);
+	if (why == PP_PYMAP_MISSING || py->refused)
+		return;
+	py->refused = true;
+	pp_count(PP_C_perfmaps_refused);
+}
+
 static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found *found, int *fd)
 {
 	struct request *rq = userdata;
@@ -333,9 +343,9 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 	uint64_t now_ns = pp_now_ns();
 
 	if (error) {
-		pp_pymap_refused(py->pymap, reason_of(error), now_ns);
+		refuse_map(py, reason_of(error), now_ns);
 	} else if (*fd < 0) {
-		pp_pymap_refused(py->pymap, reason_of_answer(found->answer), now_ns);
+		refuse_map(py, reason_of_answer(found->answer), now_ns);
 	} else {
 		pp_close(py->fd);
 		py->fd = TAKE_FD(*fd);
@@ -343,8 +353,6 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 		py->path = strdup(found->path);
 		pp_pymap_opened(py->pymap, found->key.dev, found->key.ino, now_ns);
 	}
-	if (error || py->fd < 0)
-		pp_count(PP_C_perfmaps_refused);
 	settle_pending(rq->pythons, py);
 	serve(rq->pythons, py, now_ns);
 	request_free(rq);

@@ -26,6 +26,7 @@ struct pp_python {
 	int fd;			       /* of the map, -1: not open */
 	uint32_t version;	       /* see python/version.h; 0: unknown */
 	bool is_python, arena;
+	bool refused;			 /* its map could not be trusted or opened */
 	struct pp_python *older, *newer; /* all of them */
 };
 
