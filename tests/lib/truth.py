@@ -12,7 +12,12 @@ import pyprof
 # Where a thread of a Python begins. Files without a symbol there give [MODULE+0xOFFSET].
 ROOTS = re.compile(r"_start|(__)?clone3?|thread_start|\[[^]]+\+0x[0-9a-f]+\]")
 
+LOOP = re.compile(r"_PyEval_EvalFrameDefault(\.\w+)*")
+
 RIGHT, INCOMPLETE, UNNAMED, WRONG = "right", "incomplete", "unnamed", "wrong"
+
+# Right, with an __init__ that the interpreter ran in its caller's evaluation loop: no frame to see.
+INLINED = "inlined __init__"
 
 
 class Node:
@@ -57,13 +62,14 @@ def normal(frame):
 
 
 class Truth:
-    def __init__(self, name, script, told, chains):
-        """told: what --truth printed; chains: lists of QUALNAME:FILE."""
+    def __init__(self, name, script, told, chains, inits=()):
+        """told: what --truth printed; chains, inits: lists of QUALNAME:FILE."""
         self.nodes = nodes_of(told["tree"])
         self.workers = told["workers"]
         self.own = (script, os.path.join(os.path.dirname(script), "workload.py"))
         self.name = name
         self.recorded = [tuple(chain) for chain in chains]
+        self.inits = {tuple(map(normal, chain)) for chain in inits} if told["inlines"] else set()
         self.trie = {}
         for chain in chains:
             level = self.trie
@@ -79,18 +85,33 @@ class Truth:
                 own.append(name)
         return own
 
-    def possible(self, chain):
-        """Why a chain of QUALNAME:FILE is not a true one, or None."""
+    def seen(self, chain, level=None, before=()):
+        """The recorded chains that this is, inlined __init__s put back; [] if it is none."""
+        if level is None:
+            level = self.trie
         if not chain:
-            return "no Python frame"
-        if not walks(self.nodes, self.own_names(chain)):
-            return "not in the workload's tree"
-        level = self.trie
-        for frame in chain:
-            level = level.get(normal(frame))
-            if level is None:
-                return f"never seen by the interpreter, from {frame} on"
-        return None
+            return [before]
+        found = []
+        frame = normal(chain[0])
+        if frame in level:
+            found += self.seen(chain[1:], level[frame], (*before, chain[0]))
+        for init in level if self.inits else ():
+            if (*map(normal, before), init) in self.inits:
+                found += self.seen(chain, level[init], (*before, init))
+        return found
+
+    def possible(self, chain):
+        """(whether frames were put back, why a chain of QUALNAME:FILE is not a true one or None)"""
+        if not chain:
+            return False, "no Python frame"
+        seen = self.seen(chain)
+        if not seen:
+            end = next(end for end in range(1, len(chain) + 1) if not self.seen(chain[:end]))
+            return False, f"never seen by the interpreter, from {chain[end - 1]} on"
+        for whole in seen:
+            if walks(self.nodes, self.own_names(whole)):
+                return len(whole) > len(chain), None
+        return False, "not in the workload's tree"
 
     def judge(self, stack):
         """(verdict, why) of a folded stack."""
@@ -105,8 +126,27 @@ class Truth:
             return UNNAMED, "a frame in anonymous code has no name"
         if not ROOTS.fullmatch(stack.frames[0]):
             return INCOMPLETE, f"begins at {stack.frames[0]}"
-        why = self.possible(pyprof.python_frames(stack))
-        return (WRONG, why) if why else (RIGHT, "")
+        if loops_alone(stack.frames):
+            return WRONG, "an evaluation loop without its Python frame"
+        inlined, why = self.possible(pyprof.python_frames(stack))
+        return (WRONG, why) if why else (RIGHT, INLINED if inlined else "")
+
+
+def loops_alone(frames):
+    """Whether some evaluation loop has no Python frame of its own: each has exactly one.
+
+    Seen where the interpreter's symbol is known. This is what tells an __init__ that was inlined
+    from one that was overlooked.
+    """
+    loops = 0
+    for frame in frames:
+        if frame.startswith("py::"):
+            loops = 1
+        elif LOOP.fullmatch(frame):
+            loops -= 1
+            if loops < 0:
+                return True
+    return False
 
 
 def learn(python_command, name, where):
@@ -121,11 +161,13 @@ def learn(python_command, name, where):
         timeout=120, check=False, text=True, cwd=where.path,
     )  # fmt: skip
     pyprof.expect(done.returncode == 0, f"{name} --truth: {done.returncode}\n{done.stderr}")
-    chains = []
+    chains, inits = [], []
     for file in os.listdir(directory):
         with open(os.path.join(directory, file), encoding="utf-8") as source:
-            chains += json.load(source)
-    return Truth(name, script, json.loads(done.stdout.splitlines()[-1]), chains)
+            recorded = json.load(source)
+        chains += recorded["chains"]
+        inits += recorded["inits"]
+    return Truth(name, script, json.loads(done.stdout.splitlines()[-1]), chains, inits)
 
 
 class Tally:
@@ -133,10 +175,13 @@ class Tally:
 
     def __init__(self, truth, stacks):
         self.count = collections.Counter()
+        self.inlined = 0
         self.faults = {}
         for stack in stacks:
             verdict, why = truth.judge(stack)
             self.count[verdict] += stack.count
+            if why == INLINED:
+                self.inlined += stack.count
             if verdict != RIGHT:
                 seen, example = self.faults.get((verdict, why), (0, stack))
                 self.faults[verdict, why] = seen + stack.count, example

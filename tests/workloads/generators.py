@@ -6,6 +6,8 @@ import workload
 TRUTH = {
     "<module>": {"start": {"main": {
         "turns": {},
+        # Their frames when they are made, before anything of them runs.
+        "numbers": {}, "delegate": {}, "thrown": {}, "coroutine": {},
         "consume": {"numbers": {"work": {}}, "work": {}},
         "delegate": {"numbers": {"work": {}}, "delegate": {"numbers": {"work": {}}}},
         "coroutine": {"work": {}},

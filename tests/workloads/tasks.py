@@ -11,6 +11,7 @@ TRUTH = {
         "serve": {
             "turns": {},
             "request": {"query": {"fetch": WORK}, "render": WORK},
+            "listen": {},  # made here, run by its task
         },
         "request": {"query": {"fetch": WORK}, "render": WORK},
         "stream": WORK,
