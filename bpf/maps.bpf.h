@@ -11,7 +11,7 @@
 /* Processes a session can name: a fork server with that many children is still one session. */
 #define FILTER_MAX 4096
 
-#define WINDOW_BYTES	8192 /* the copied piece of a stack; a power of two above its largest read */
+#define WINDOW_BYTES	8192 /* a copied piece of a stack; a power of two above the largest read */
 #define WINDOW_READ_MIN 512
 #define WINDOW_READ_MAX 4096
 #define CODE_BYTES	32   /* code around a pc, the pc in the middle */

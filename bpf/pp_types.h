@@ -143,7 +143,7 @@ enum pp_rule_kind {
 #define PP_RULE_KIND(rule)  ((rule) >> 28)
 #define PP_RULE_A(rule)	    (((rule) >> 12) & 0xffff)
 #define PP_RULE_K(rule)	    ((rule)&0xfff)
-#define PP_RULES_MAX	    16384 /* a whole process needs about 450, a whole machine a few thousand */
+#define PP_RULES_MAX	    16384 /* a process needs about 450, a machine a few thousand */
 
 /*
  * An executable mapping. A process's are a sorted block in the store, preceded by nothing; blocks
@@ -197,7 +197,7 @@ struct pp_filter_entry {
 #ifndef __bpf__
 _Static_assert(sizeof(struct pp_sample) == 56, "pp_sample");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");
-_Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * 4, "pp_mapping");
+_Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * sizeof(__u32), "pp_mapping");
 _Static_assert(sizeof(struct pp_space) == 32, "pp_space");
 _Static_assert(PP_RULE_MAX <= 16, "a rule's kind has four bits");
 #endif
