@@ -15,6 +15,6 @@
  */
 int pp_text_escape(struct pp_buf *out, const char *text, size_t len, const char *also);
 
-/* The length in bytes of the valid UTF-8 sequence at text (at most len bytes), 0 where there is none.
- * Overlong forms, surrogates and anything above U+10FFFF are not valid. */
+/* The length in bytes of the valid UTF-8 sequence at text (at most len bytes), 0 where there is
+ * none. Overlong forms, surrogates and anything above U+10FFFF are not valid. */
 size_t pp_utf8_sequence(const char *text, size_t len);
