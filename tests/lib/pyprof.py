@@ -479,9 +479,9 @@ def any_python():
 class Program:
     """A program under test: started in a session of its own, killed whole at the end."""
 
-    def __init__(self, command, env=None, cwd=None):
+    def __init__(self, command, env=None, cwd=None, stdin=subprocess.DEVNULL):
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
             cwd=cwd, start_new_session=True, text=True,
         )  # fmt: skip
