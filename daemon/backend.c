@@ -237,6 +237,7 @@ static int set_frequency(void *userdata, unsigned int hz)
 {
 	struct pp_manager *m = userdata;
 
+	pp_manager_pump(m); /* what was sampled until now weighs what it did */
 	return pp_sessions_set_frequency(m->sessions, hz);
 }
 

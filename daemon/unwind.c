@@ -315,6 +315,10 @@ static struct block *make_block(struct pp_unwind *u, const struct pp_process *p)
 	for (size_t i = 0; i < n; i++)
 		describe_map(&p->maps->maps[i], &mappings[i]);
 	r = pp_tables_put_block(u->tables, mappings, n, &b->word);
+	if (r == -ENOSPC && evict(u, NULL)) {
+		pp_tables_settle(u->tables, UINT64_MAX);
+		r = pp_tables_put_block(u->tables, mappings, n, &b->word);
+	}
 	if (r < 0) {
 		if (r != -EAGAIN)
 			pp_count(PP_C_spaces_refused);
