@@ -7,7 +7,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 
 #define BUCKET_BYTES (1U << PP_BUCKET_SHIFT)
 
@@ -309,7 +309,7 @@ uint64_t pp_table_image_hash(const struct pp_table_image *image)
 	if (!seeded) {
 		/* At this size it fails only where the kernel has no such call: then nothing is
 		 * shared, by giving every image another hash. */
-		if (getrandom(key, sizeof(key), 0) != sizeof(key))
+		if (syscall(SYS_getrandom, key, sizeof(key), 0) != sizeof(key))
 			return pp_mix((uintptr_t)image->data) | 1;
 		seeded = true;
 	}
