@@ -44,7 +44,8 @@ AR := ar
 endif
 CLANG ?= clang
 PKG_CONFIG ?= pkg-config
-PROTOC_C ?= protoc-c
+# Newer versions are a plugin of protoc.
+PROTOC_C ?= $(if $(shell command -v protoc),protoc,protoc-c)
 INSTALL ?= install
 
 # An ordinary user's PATH lacks /usr/sbin; Ubuntu's bpftool is a wrapper that only works when the
