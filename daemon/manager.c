@@ -36,11 +36,15 @@
 
 /* ---- Hooks: what lower rooms report goes to those above -------------------------------------- */
 
-static void want_process(struct pp_manager *m, struct pp_process *p)
+/*
+ * Unwind tables are loaded for the files that samples touch, which costs a new file's first stacks;
+ * of Pythons, which are what this is about, for every file they map.
+ */
+static void want_python(struct pp_manager *m, struct pp_process *p)
 {
 	struct pp_python *py = p->python;
 
-	if (p->samples || (py && py->is_python))
+	if (py && py->is_python)
 		pp_unwind_want(m->unwind, p);
 }
 
@@ -72,7 +76,7 @@ static void on_mapping(void *userdata, struct pp_process *p, struct pp_map *map)
 
 	pp_pythons_mapping(m->pythons, p, map);
 	pp_unwind_touch(m->unwind, p);
-	want_process(m, p);
+	want_python(m, p);
 }
 
 static void on_scanned(void *userdata, struct pp_process *p)
@@ -82,7 +86,7 @@ static void on_scanned(void *userdata, struct pp_process *p)
 	for (size_t i = 0; i < pp_process_nr_maps(p); i++)
 		pp_pythons_mapping(m->pythons, p, &p->maps->maps[i]);
 	pp_unwind_touch(m->unwind, p);
-	want_process(m, p);
+	want_python(m, p);
 }
 
 static void on_process_exit(void *userdata, struct pp_process *p)
@@ -119,7 +123,7 @@ static void learn_python(struct pp_manager *m, struct pp_process *p, const struc
 	if (o->state != PP_OBJECT_READY || !o->info.is_python)
 		return;
 	pp_pythons_version(m->pythons, p, o->info.python_version);
-	want_process(m, p);
+	want_python(m, p);
 }
 
 static void on_object(void *userdata, struct pp_process *p, struct pp_object *o)
@@ -211,7 +215,9 @@ static void take_sample(struct pp_manager *m, const struct pp_sample *s)
 		pp_sessions_lose(m->sessions, s->set, 1);
 		return;
 	}
-	pp_unwind_want(m->unwind, p);
+	/* Who asked for a session waits for it: all there is, for whom it samples. */
+	if (s->set)
+		pp_unwind_want(m->unwind, p);
 	mend(m, p, s);
 	if (pp_resolve_sample(m->resolve, p, s, &node) < 0) {
 		pp_sessions_lose(m->sessions, s->set, 1);
@@ -572,9 +578,9 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	sd_event_source_unref(m->sigterm);
 	sd_event_source_unref(m->sigint);
 	/* Children answer what is in flight as they go; profiles give back their processes. */
+	pp_files_stop(m->files);
 	pp_reader_free(m->reader);
 	pp_sessions_free(m->sessions);
-	pp_files_stop(m->files);
 	pp_processes_free(m->processes);
 	pp_files_free(m->files);
 	pp_resolve_free(m->resolve);
