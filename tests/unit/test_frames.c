@@ -333,10 +333,10 @@ static void assert_text(struct pp_store *s, uint32_t id, const char *name, const
 	struct pp_frame_text t = { 0 };
 
 	assert_int_equal(pp_frame_text(&t, s, id), 0);
-	assert_string_equal(t.name.data, name);
-	assert_string_equal(t.system.data, system);
-	assert_string_equal(t.file.data, file);
-	assert_string_equal(t.module.data, module);
+	assert_string_equal((const char *)t.name.data, name);
+	assert_string_equal((const char *)t.system.data, system);
+	assert_string_equal((const char *)t.file.data, file);
+	assert_string_equal((const char *)t.module.data, module);
 	pp_frame_text_done(&t);
 }
 
