@@ -25,8 +25,11 @@ struct pp_file {
 	struct pp_pcs pcs; /* by file offset */
 	int fd, debug_fd;  /* open while there is work to do on it */
 	uint64_t fd_used_ns;
-	bool load_wanted, naming, opening, debug_asked;
+	uint64_t open_after_ns, load_after_ns; /* not again before that */
+	bool load_wanted, naming, opening, debug_asked, keep_fd;
 	uint8_t opens_failed;
+	bool todo; /* in the list of what the next tick goes on with */
+	struct pp_file *next_todo;
 };
 
 struct pp_files_hooks {
@@ -42,7 +45,8 @@ struct pp_files_hooks {
 int pp_files_new(struct pp_files **ret, sd_event *event, struct pp_reader *reader,
 		 struct pp_processes *processes, struct pp_store *store,
 		 const struct pp_files_hooks *hooks, void *userdata);
-/* Ends what is in flight and lets go of processes; to be called before they are freed. */
+/* Ends what is in flight with the worker, asks nothing more and lets go of processes: to be called
+ * before the reader and they are freed. */
 void pp_files_stop(struct pp_files *f);
 struct pp_files *pp_files_free(struct pp_files *f);
 PP_DEFINE_CLEANUP(struct pp_files *, pp_files_free)
@@ -51,12 +55,14 @@ PP_DEFINE_CLEANUP(struct pp_files *, pp_files_free)
 void pp_files_want(struct pp_files *f, struct pp_process *p, struct pp_map *map);
 /* The object's contents are wanted: segments and unwind table. */
 void pp_files_want_load(struct pp_files *f, struct pp_object *o);
+/* Pcs were added to those of the object that wait for names. */
+void pp_files_want_names(struct pp_files *f, struct pp_object *o);
 
 /* Where frames of the mapping's file are kept: the object's, or while that is not known its
  * sighting's. NULL where there can be none. */
 struct pp_pcs *pp_files_pcs(struct pp_files *f, struct pp_process *p, struct pp_map *map);
 
-/* Goes on with what can go on: names, loads, descriptors to close. Called every drain. */
+/* Goes on with what can go on: names, loads, descriptors to close. Called every pump. */
 void pp_files_tick(struct pp_files *f, uint64_t now_ns);
 /* Frames of a collection have gone. */
 void pp_files_swept(struct pp_files *f);

@@ -27,6 +27,8 @@ uint32_t pp_natives_frame(struct pp_store *store, struct pp_files *files, struct
 		return PP_FRAME_UNKNOWN;
 	if (pp_pcs_put_pending(pcs, key, frame, time_ns) < 0)
 		(void)pp_frames_give_up(store->frames, frame);
+	else if (map->object)
+		pp_files_want_names(files, map->object);
 	return frame;
 }
 

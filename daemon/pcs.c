@@ -13,10 +13,26 @@ bool pp_pcs_get(const struct pp_pcs *p, uint64_t key, uint32_t *ret_frame)
 	return true;
 }
 
+static int put(struct pp_pcs *p, uint64_t key, uint32_t frame)
+{
+	int r;
+
+	p->frames.max = PP_PCS_MAX;
+	r = pp_u64map_put(&p->frames, key, frame);
+	if (r != -ENOSPC || p->nr_pending >= PP_PCS_MAX)
+		return r;
+	pp_pcs_forget(p);
+	return pp_u64map_put(&p->frames, key, frame);
+}
+
 void pp_pcs_put(struct pp_pcs *p, uint64_t key, uint32_t frame)
 {
-	p->frames.max = PP_PCS_MAX;
-	(void)pp_u64map_put(&p->frames, key, frame);
+	(void)put(p, key, frame);
+}
+
+void pp_pcs_drop(struct pp_pcs *p, uint64_t key)
+{
+	pp_u64map_del(&p->frames, key);
 }
 
 int pp_pcs_put_pending(struct pp_pcs *p, uint64_t key, uint32_t frame, uint64_t time_ns)
@@ -32,8 +48,7 @@ int pp_pcs_put_pending(struct pp_pcs *p, uint64_t key, uint32_t frame, uint64_t 
 		p->pending = bigger;
 		p->pending_cap = cap;
 	}
-	p->frames.max = PP_PCS_MAX;
-	r = pp_u64map_put(&p->frames, key, frame);
+	r = put(p, key, frame);
 	if (r < 0)
 		return r;
 	p->pending[p->nr_pending++] = (struct pp_pending_pc){ key, time_ns, frame };

@@ -26,10 +26,13 @@ struct pp_pcs {
 };
 
 bool pp_pcs_get(const struct pp_pcs *p, uint64_t key, uint32_t *ret_frame);
-/* Keeps a frame; a cache that is full keeps no more. */
+/* Keeps a frame. A cache that is full forgets all but what is pending, and begins anew. */
 void pp_pcs_put(struct pp_pcs *p, uint64_t key, uint32_t frame);
-/* Keeps a frame whose name is to be looked up. -ENOMEM, or -ENOSPC where the cache is full. */
+/* Keeps a frame whose name is to be looked up. -ENOMEM, or -ENOSPC where all that the
+ * cache holds is pending. */
 int pp_pcs_put_pending(struct pp_pcs *p, uint64_t key, uint32_t frame, uint64_t time_ns);
+/* Forgets the frame of a key; its next sample makes another. */
+void pp_pcs_drop(struct pp_pcs *p, uint64_t key);
 /* Forgets pending entry i, which is replaced by the last one. */
 void pp_pcs_drop_pending(struct pp_pcs *p, size_t i);
 /* Pending entries that were sampled up to time_ns. */

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What is in an object: a descriptor from the reader, segments, unwind table and names from the
+ * worker. For each file one thing is under way at a time; whatever answer comes leads to the next.
+ * What cannot go on now (a queue is full) or better waits for company (names) is in a list that
+ * every tick walks, so a tick costs nothing for files with nothing to do.
+ *
+ * A file that cannot be opened through a living process is a failure of the file; one that only the
+ * dead have mapped may be mapped again, so nothing is concluded from that.
+ */
+#include "files_private.h"
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "elf/worker.h"
+#include "natives.h"
+#include "proc/reader.h"
+#include "profile/store.h"
+
+#include <string.h>
+
+#define FD_IDLE_NS	 (5 * NSEC_PER_SEC) /* an open file keeps its file system from unmounting */
+#define OPENS_FAILED_MAX 3
+#define REOPEN_NS	 (10 * NSEC_PER_SEC) /* after that; or when only the dead had mapped it */
+/* A table that was evicted and is asked for again: not at every sample, where the budget is too
+ * small for what runs. */
+#define RELOAD_NS (10 * NSEC_PER_SEC)
+
+/* ---- The list -------------------------------------------------------------------------------- */
+
+void pp_contents_queue(struct pp_files *f, struct pp_file *file)
+{
+	if (file->todo)
+		return;
+	file->todo = true;
+	file->next_todo = NULL;
+	if (f->todo_last)
+		f->todo_last->next_todo = file;
+	else
+		f->todo_first = file;
+	f->todo_last = file;
+	pp_object_pin(file->object);
+}
+
+static struct pp_file *take_list(struct pp_files *f)
+{
+	struct pp_file *first = f->todo_first;
+
+	f->todo_first = f->todo_last = NULL;
+	return first;
+}
+
+void pp_contents_tick(struct pp_files *f)
+{
+	f->full = false;
+	for (struct pp_file *file = take_list(f), *next; file; file = next) {
+		next = file->next_todo;
+		file->todo = false;
+		if (f->full)
+			pp_contents_queue(f, file);
+		else
+			pp_contents_advance(f, file);
+		pp_object_unpin(file->object);
+	}
+}
+
+void pp_contents_stop(struct pp_files *f)
+{
+	for (struct pp_file *file = take_list(f), *next; file; file = next) {
+		next = file->next_todo;
+		file->todo = false;
+		pp_object_unpin(file->object);
+	}
+}
+
+void pp_contents_tend(struct pp_files *f, uint64_t now_ns)
+{
+	struct pp_object *o;
+	size_t i = 0;
+
+	while ((o = pp_objects_next(f->objects, &i))) {
+		struct pp_file *file = pp_file_of(o);
+
+		if (!file || file->fd < 0 || file->keep_fd || file->naming || file->opening ||
+		    o->state == PP_OBJECT_LOADING || file->fd_used_ns + FD_IDLE_NS >= now_ns)
+			continue;
+		file->fd = pp_close(file->fd);
+		file->debug_fd = pp_close(file->debug_fd);
+		file->debug_asked = false;
+	}
+}
+
+/* ---- Giving up ------------------------------------------------------------------------------- */
+
+static void give_up_names(struct pp_files *f, struct pp_file *file)
+{
+	while (file->pcs.nr_pending) {
+		(void)pp_frames_give_up(f->store->frames, file->pcs.pending[0].frame);
+		pp_pcs_drop_pending(&file->pcs, 0);
+	}
+}
+
+/* Nothing will come of this file: its frames stay without names. */
+static void give_up(struct pp_files *f, struct pp_file *file)
+{
+	struct pp_object *o = file->object;
+
+	file->load_wanted = false;
+	if (o->state == PP_OBJECT_NEW) {
+		o->state = PP_OBJECT_FAILED;
+		pp_count(PP_C_files_unreadable);
+		f->hooks.on_loaded(f->userdata, o, -1);
+	}
+	give_up_names(f, file);
+}
+
+/* Nothing comes of it now. Later samples ask again. */
+static void put_off(struct pp_files *f, struct pp_file *file)
+{
+	uint64_t now_ns = pp_now_ns();
+
+	file->load_wanted = false;
+	file->opens_failed = 0;
+	if (file->open_after_ns <= now_ns)
+		file->open_after_ns = now_ns + REOPEN_NS;
+	for (size_t i = 0; i < file->pcs.nr_pending; i++)
+		pp_pcs_drop(&file->pcs, file->pcs.pending[i].key);
+	give_up_names(f, file);
+}
+
+/* A queue is full: so it is for the others that this tick would go on with. */
+static void wait_for_room(struct pp_files *f, struct pp_file *file)
+{
+	f->full = true;
+	pp_contents_queue(f, file);
+}
+
+/* ---- Descriptors ----------------------------------------------------------------------------- */
+
+/* A process that maps the object, to open it through: a living one, or else the path that a dead
+ * one had it at. */
+static struct pp_map *find_mapper(struct pp_files *f, const struct pp_object *o,
+				  struct pp_process **ret)
+{
+	struct pp_process *p = NULL;
+	struct pp_map *found = NULL;
+
+	while ((p = pp_processes_next(f->processes, p))) {
+		if ((!p->alive && found) || pp_reader_is_stuck(f->reader, pp_process_target(p)))
+			continue;
+		for (size_t i = 0; i < pp_process_nr_maps(p); i++) {
+			if (p->maps->maps[i].object != o)
+				continue;
+			*ret = p;
+			found = &p->maps->maps[i];
+			if (p->alive)
+				return found;
+			break;
+		}
+	}
+	return found;
+}
+
+static void not_opened(struct pp_files *f, struct pp_file *file, bool through_living)
+{
+	if (++file->opens_failed < OPENS_FAILED_MAX)
+		pp_contents_queue(f, file);
+	else if (through_living && file->object->state == PP_OBJECT_NEW)
+		give_up(f, file);
+	else
+		put_off(f, file);
+}
+
+static void on_opened(void *userdata, int error, const struct pp_identity *id, int *fd)
+{
+	struct pp_question *q = userdata;
+	struct pp_file *file = pp_file_of(q->object);
+
+	file->opening = false;
+	if (!error && pp_file_key_equal(&id->key, &q->object->key)) {
+		pp_close(file->fd);
+		file->fd = TAKE_FD(*fd);
+		file->fd_used_ns = pp_now_ns();
+		file->opens_failed = 0;
+		pp_contents_advance(q->files, file);
+	} else {
+		not_opened(q->files, file, q->process->alive);
+	}
+	pp_question_free(q);
+}
+
+static void open_file(struct pp_files *f, struct pp_file *file)
+{
+	struct pp_process *p;
+	struct pp_question *q;
+	struct pp_map *map;
+
+	map = pp_now_ns() < file->open_after_ns ? NULL : find_mapper(f, file->object, &p);
+	if (!map) {
+		put_off(f, file);
+		return;
+	}
+	q = pp_question_new(f, p, map, file->object);
+	if (q &&
+	    pp_reader_identify(f->reader, pp_process_target(p), map, true, on_opened, q) >= 0) {
+		file->opening = true;
+		return;
+	}
+	if (q)
+		pp_question_free(q);
+	wait_for_room(f, file);
+}
+
+static void on_debugfile(void *userdata, int error, int *fd)
+{
+	struct pp_question *q = userdata;
+	struct pp_file *file = pp_file_of(q->object);
+
+	file->opening = false;
+	if (!error) {
+		pp_close(file->debug_fd);
+		file->debug_fd = TAKE_FD(*fd);
+	}
+	pp_contents_advance(q->files, file);
+	pp_question_free(q);
+}
+
+/* Names may be in a file of their own: looked for once, before the first names are asked. */
+static bool look_for_debugfile(struct pp_files *f, struct pp_file *file)
+{
+	const struct pp_elf_info *info = &file->object->info;
+	_cleanup_free_ char *directory = NULL;
+	struct pp_debugfile what = { 0 };
+	struct pp_process *p;
+	struct pp_question *q;
+	struct pp_map *map;
+
+	if (file->debug_asked)
+		return false;
+	file->debug_asked = true;
+	if (info->has_symtab || (!info->build_id_len && !info->debuglink[0]))
+		return false;
+	map = find_mapper(f, file->object, &p);
+	if (!map)
+		return false;
+	what.build_id_len = MIN((size_t)info->build_id_len, sizeof(what.build_id));
+	memcpy(what.build_id, info->build_id, what.build_id_len);
+	if (info->debuglink[0] && file->object->basename > file->object->path) {
+		directory = strndup(file->object->path,
+				    (size_t)(file->object->basename - file->object->path));
+		what.debuglink = info->debuglink;
+		what.directory = directory;
+	}
+	q = pp_question_new(f, p, map, file->object);
+	if (!q)
+		return false;
+	if (pp_reader_debugfile(f->reader, pp_process_target(p), &what, on_debugfile, q) < 0) {
+		pp_question_free(q);
+		return false;
+	}
+	file->opening = true;
+	return true;
+}
+
+/* ---- The worker ------------------------------------------------------------------------------ */
+
+/* A request to the worker about an object, which stays pinned meanwhile. */
+struct errand {
+	struct pp_files *files;
+	struct pp_object *object;
+};
+
+static struct errand *errand_new(struct pp_files *f, struct pp_object *o)
+{
+	struct errand *e = malloc(sizeof(*e));
+
+	if (!e)
+		return NULL;
+	*e = (struct errand){ f, o };
+	pp_object_pin(o);
+	return e;
+}
+
+static void errand_free(struct errand *e)
+{
+	if (!e)
+		return;
+	pp_object_unpin(e->object);
+	free(e);
+}
+
+static void on_loaded(void *userdata, int error, const struct pp_elf_info *info, int table_fd)
+{
+	_cleanup_close_ int fd = table_fd;
+	struct errand *e = userdata;
+	struct pp_object *o = e->object;
+
+	if (error) {
+		o->error = error;
+		o->state = PP_OBJECT_FAILED;
+		pp_count(PP_C_files_unreadable);
+	} else {
+		o->info = *info;
+		o->state = PP_OBJECT_READY;
+		o->has_table = fd >= 0;
+	}
+	pp_file_of(o)->load_wanted = false;
+	pp_file_of(o)->load_after_ns = pp_now_ns() + RELOAD_NS;
+	e->files->hooks.on_loaded(e->files->userdata, o, fd);
+	pp_contents_advance(e->files, pp_file_of(o));
+	errand_free(e);
+}
+
+static void load(struct pp_files *f, struct pp_file *file)
+{
+	struct pp_object *o = file->object;
+	struct errand *e;
+
+	if (file->fd < 0) {
+		open_file(f, file);
+		return;
+	}
+	e = errand_new(f, o);
+	if (!e || pp_worker_load(f->worker, file->fd, &o->key, on_loaded, e) < 0) {
+		errand_free(e);
+		wait_for_room(f, file);
+		return;
+	}
+	file->fd_used_ns = pp_now_ns();
+	o->state = PP_OBJECT_LOADING;
+}
+
+static void on_names(void *userdata, int error, const struct pp_elf_name *names, size_t n)
+{
+	struct errand *e = userdata;
+	struct pp_file *file = pp_file_of(e->object);
+
+	file->naming = false;
+	if (error) {
+		pp_count(PP_C_names_failed);
+		give_up_names(e->files, file);
+	} else {
+		pp_natives_named(e->files->store, file, names, n);
+	}
+	pp_contents_advance(e->files, file);
+	errand_free(e);
+}
+
+static void ask_names(struct pp_files *f, struct pp_file *file)
+{
+	uint64_t addresses[PP_WORKER_ADDRESSES_MAX];
+	struct errand *e;
+	size_t n;
+
+	if (file->fd < 0) {
+		open_file(f, file);
+		return;
+	}
+	if (look_for_debugfile(f, file))
+		return;
+	n = pp_natives_addresses(file, addresses, ARRAY_SIZE(addresses));
+	e = errand_new(f, file->object);
+	if (!e || pp_worker_names(f->worker, file->fd, &file->object->key, file->debug_fd,
+				  addresses, n, on_names, e) < 0) {
+		errand_free(e);
+		wait_for_room(f, file);
+		return;
+	}
+	file->fd_used_ns = pp_now_ns();
+	file->naming = true;
+}
+
+void pp_contents_advance(struct pp_files *f, struct pp_file *file)
+{
+	struct pp_object *o = file->object;
+
+	if (f->stopping || file->naming || file->opening || o->state == PP_OBJECT_LOADING)
+		return; /* an answer leads here again */
+	if (o->state == PP_OBJECT_FAILED)
+		give_up(f, file);
+	else if (file->load_wanted || (file->pcs.nr_pending && o->state == PP_OBJECT_NEW))
+		load(f, file);
+	else if (file->pcs.nr_pending)
+		ask_names(f, file);
+}
+
+void pp_files_want_load(struct pp_files *f, struct pp_object *o)
+{
+	struct pp_file *file = pp_file_of(o);
+
+	if (o->state == PP_OBJECT_FAILED || o->state == PP_OBJECT_LOADING || file->load_wanted)
+		return;
+	if (o->state == PP_OBJECT_READY &&
+	    (o->table >= 0 || !o->has_table || pp_now_ns() < file->load_after_ns))
+		return;
+	if (file->fd < 0 && pp_now_ns() < file->open_after_ns)
+		return;
+	file->load_wanted = true;
+	pp_contents_advance(f, file);
+}
+
+void pp_files_want_names(struct pp_files *f, struct pp_object *o)
+{
+	pp_contents_queue(f, pp_file_of(o));
+}
