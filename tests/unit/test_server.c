@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "ipc/client.h"
 #include "ipc/connection.h"
+#include "ipc/varlink.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -70,15 +71,25 @@ static int run_file(struct pp_call *call, json_t *parameters _unused_, void *use
 	return r == -EDQUOT ? pp_call_error(call, "org.example.test.Quota", NULL) : r;
 }
 
-static int run_big(struct pp_call *call, json_t *parameters _unused_, void *userdata _unused_)
+static int reply_bytes(struct pp_call *call, size_t size)
 {
-	char *text = malloc(8 * MIB);
+	char *text = malloc(size);
 	json_t *json = json_object();
 
-	memset(text, 'x', 8 * MIB);
-	json_object_set_new(json, "x", json_stringn(text, 8 * MIB));
+	memset(text, 'x', size);
+	json_object_set_new(json, "x", json_stringn(text, size));
 	free(text);
 	return pp_call_reply(call, json);
+}
+
+static int run_big(struct pp_call *call, json_t *parameters _unused_, void *userdata _unused_)
+{
+	return reply_bytes(call, 8 * MIB);
+}
+
+static int run_too_big(struct pp_call *call, json_t *parameters _unused_, void *userdata _unused_)
+{
+	return reply_bytes(call, PP_VARLINK_REPLY_MAX);
 }
 
 static int run_count(struct pp_call *call, json_t *parameters _unused_, void *userdata _unused_)
@@ -111,11 +122,11 @@ static void on_connection_closed(struct pp_connection *c _unused_, void *userdat
 }
 
 static const struct pp_method methods[] = {
-	{ "Echo", run_echo, false },   { "Later", run_later, false },
-	{ "File", run_file, false },   { "Big", run_big, false },
-	{ "Count", run_count, true },  { "Denied", run_denied, false },
-	{ "Follow", run_later, true }, { "Who", run_who, false },
-	{ NULL, NULL, false },
+	{ "Echo", run_echo, false },	  { "Later", run_later, false },
+	{ "File", run_file, false },	  { "Big", run_big, false },
+	{ "Count", run_count, true },	  { "Denied", run_denied, false },
+	{ "Follow", run_later, true },	  { "Who", run_who, false },
+	{ "TooBig", run_too_big, false }, { NULL, NULL, false },
 };
 
 /* ---- Fixture ---- */
@@ -421,6 +432,21 @@ static void test_slow_reader(void **state)
 	age(f, 31 * USEC_PER_SEC);
 	assert_int_equal(pp_server_connections(f->server), 1);
 	assert_int_equal(pp_counters[PP_C_callers_cut], 1);
+	close(fd);
+	close(other);
+}
+
+/* What is too large to send costs its caller the connection, and nobody else anything. */
+static void test_oversized_reply(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial(f), other = dial(f);
+
+	say(f, fd, CALL("TooBig"));
+	assert_string_equal(heard(fd), "closed");
+	assert_int_equal(pp_counters[PP_C_replies_oversized], 1);
+	say(f, other, CALL("Echo"));
+	assert_string_equal(heard(other), "{\"parameters\":{}}|");
 	close(fd);
 	close(other);
 }
@@ -789,16 +815,27 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_service),	TEST(test_errors),
-		TEST(test_malformed),	TEST(test_oversized),
-		TEST(test_pipelined),	TEST(test_half_close),
-		TEST(test_gone),	TEST(test_reply_after_hangup),
-		TEST(test_oneway),	TEST(test_slow_writer),
-		TEST(test_slow_reader), TEST(test_stream_limit),
-		TEST(test_held),	TEST(test_held_quota),
-		TEST(test_peer),	TEST(test_connection_limit),
-		TEST(test_client),	TEST(test_listen),
-		TEST(test_held_cheat),	TEST(test_inherited),
+		TEST(test_service),
+		TEST(test_errors),
+		TEST(test_malformed),
+		TEST(test_oversized),
+		TEST(test_pipelined),
+		TEST(test_half_close),
+		TEST(test_gone),
+		TEST(test_reply_after_hangup),
+		TEST(test_oneway),
+		TEST(test_slow_writer),
+		TEST(test_slow_reader),
+		TEST(test_oversized_reply),
+		TEST(test_stream_limit),
+		TEST(test_held),
+		TEST(test_held_quota),
+		TEST(test_peer),
+		TEST(test_connection_limit),
+		TEST(test_client),
+		TEST(test_listen),
+		TEST(test_held_cheat),
+		TEST(test_inherited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
