@@ -22,7 +22,7 @@ B := $(BUILD)$(if $(SAN),/san)$(if $(FUZZ),/fuzz)
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 # Newcomers type `make`; let them have all CPUs unless they said otherwise.
-ifeq (,$(filter -j%,$(MAKEFLAGS)))
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
 endif
 
