@@ -46,6 +46,7 @@ enum pp_walker {
 	PP_WALKER_FP,	     /* frame pointer */
 	PP_WALKER_FP_UNSURE, /* frame pointer at a leaf: its direct caller may be missing */
 	PP_WALKER_NONE,	     /* the walk ended at this pc */
+	PP_WALKER_SIGNAL,    /* a signal frame: its pc and the next frame's are exact */
 };
 #define PP_PC_SHIFT	       56
 #define PP_PC_ADDRESS	       ((1ULL << PP_PC_SHIFT) - 1)

@@ -44,16 +44,23 @@
 #define CODE_RET       0xc3
 #define CODE_PUSH_RBP  0x55
 #define CODE_MOV_FRAME 0xe58948 /* mov %rsp,%rbp; three bytes */
+/* How Go's functions begin, before they push: cmp 16(%r14),%rsp (or %r12, if bit 2 is set); jbe. */
+#define GO_STACK_CHECK 0x10663b49U
+#define GO_CHECK_MASK  0xfffffffbU
 
 #define RULE_FP	       PP_RULE(PP_RULE_FP, 2, 2)
 #define RULE_FP_UNSURE PP_RULE(PP_RULE_FP_UNSURE, 2, 2)
 
-/* Where the registers are in the frame the kernel pushes for a signal: rt_sigframe's ucontext
- * starts at the CFA of the restorer, gregs follow. Offsets from the rule's rsp + 8a, which is that
- * of gregs. */
-#define SIGNAL_RBP 80
-#define SIGNAL_RSP 120
-#define SIGNAL_RIP 128
+/* Where a signal's ucontext, at the rule's rsp + 8a, has the registers: gregs are at its byte 40.
+ */
+#define SIGNAL_RBP (40 + 80)
+#define SIGNAL_RSP (40 + 120)
+#define SIGNAL_RIP (40 + 128)
+
+/* Where a signal handler returns to: mov $15,%rax; syscall, with the ucontext at rsp. Recognised
+ * where there are no rows (Go, musl); the debuggers know it by these bytes too. */
+#define RESTORER_HEAD 0x0f0000000fc0c748ULL
+#define RESTORER_TAIL 0x05
 
 static __always_inline struct pp_walk *this_walk(void)
 {
@@ -228,15 +235,19 @@ static __always_inline __u32 stub_rule(struct pp_walk *w, __u32 leaf)
 
 /* ---- 4: the frame pointer -------------------------------------------------------------------- */
 
-/* At a return address the convention holds. A leaf may stand in a prologue or at its ret, which its
- * code tells, or in a function that sets up no frame, which nothing tells: then its direct caller
- * is missing from the chain, and the frame is marked. */
+/* At a return address the convention holds, but for a signal's. A leaf may stand in a prologue or
+ * at its ret, which its code tells, or in a function that sets up no frame, which nothing tells:
+ * then its direct caller is missing from the chain, and the frame is marked. */
 static __always_inline __u32 frame_pointer_rule(struct pp_walk *w, __u32 leaf)
 {
 	if (!leaf)
-		return RULE_FP;
+		return CODE_AT(w, __u64, 0) == RESTORER_HEAD && CODE_AT(w, __u8, 8) == RESTORER_TAIL
+			       ? PP_RULE(PP_RULE_SIGNAL, 0, 0)
+			       : RULE_FP;
 	if (CODE_AT(w, __u8, 0) == CODE_PUSH_RBP || CODE_AT(w, __u8, 0) == CODE_RET ||
-	    CODE_AT(w, __u32, 0) == ENDBR64)
+	    CODE_AT(w, __u32, 0) == ENDBR64 ||
+	    (CODE_AT(w, __u32, 0) & GO_CHECK_MASK) == GO_STACK_CHECK ||
+	    (CODE_AT(w, __u32, -4) & GO_CHECK_MASK) == GO_STACK_CHECK)
 		return PP_RULE(PP_RULE_RSP, 1, 0);
 	if (CODE_AT(w, __u8, -1) == CODE_PUSH_RBP &&
 	    (CODE_AT(w, __u32, 0) & 0xffffff) == CODE_MOV_FRAME)
@@ -425,6 +436,8 @@ static __always_inline __u32 walker_of(__u32 kind)
 		return PP_WALKER_FP_UNSURE;
 	if (kind == PP_RULE_STUB)
 		return PP_WALKER_STUB;
+	if (kind == PP_RULE_SIGNAL)
+		return PP_WALKER_SIGNAL;
 	return PP_WALKER_ROWS;
 }
 

@@ -131,7 +131,9 @@ int pp_resolve_sample(struct pp_resolve *r, struct pp_process *p, const struct p
 
 	r->nr = 0;
 	for (size_t i = s->nr_user; i-- > 0;) {
-		bool exact = i == 0;
+		/* What a signal interrupted stands at its pc, and so does what it returns to. */
+		bool exact = i == 0 || user[i] >> PP_PC_SHIFT == PP_WALKER_SIGNAL ||
+			     user[i - 1] >> PP_PC_SHIFT == PP_WALKER_SIGNAL;
 
 		if (user[i] >> PP_PC_SHIFT == PP_WALKER_FP_UNSURE)
 			pp_count(PP_C_frames_unsure);

@@ -6,6 +6,8 @@
 #include <elf.h>
 #include <string.h>
 
+#define PAGE_BYTES 4096U /* x86-64; larger alignments of segments are multiples */
+
 struct pp_objects {
 	struct pp_u64map by_hash; /* hash of the key → the first of a chain */
 	struct pp_u64map by_id;
@@ -188,6 +190,14 @@ struct pp_object *pp_objects_find_same_table(const struct pp_objects *t,
 	return NULL;
 }
 
+/* Bytes before a segment's first that are mapped with it: mappings begin at a page. */
+static uint64_t page_head(const struct pp_elf_segment *s)
+{
+	uint64_t head = s->offset % PAGE_BYTES;
+
+	return s->address % PAGE_BYTES == head && s->file_size <= UINT64_MAX - head ? head : 0;
+}
+
 bool pp_object_address(const struct pp_object *object, uint64_t file_offset,
 		       uint64_t *ret_elf_address)
 {
@@ -199,8 +209,10 @@ bool pp_object_address(const struct pp_object *object, uint64_t file_offset,
 	/* Segments' pages may overlap in the file: an executable one is meant. */
 	for (uint32_t i = 0; i < info->nr_segments; i++) {
 		const struct pp_elf_segment *s = &info->segments[i];
+		uint64_t head = s->flags & PF_X ? page_head(s) : 0;
 
-		if (file_offset >= s->offset && file_offset - s->offset < s->file_size &&
+		if (file_offset >= s->offset - head &&
+		    file_offset - (s->offset - head) < s->file_size + head &&
 		    (!found || s->flags & PF_X))
 			found = s;
 	}

@@ -60,6 +60,8 @@ struct pp_object *pp_objects_next(const struct pp_objects *t, size_t *i);
 struct pp_object *pp_objects_find_same_table(const struct pp_objects *t,
 					     const struct pp_object *object);
 
-/* The LOAD segment of a READY object that holds this file offset gives its ELF address. */
+/* The LOAD segment of a READY object that holds this file offset gives its ELF address. The page
+ * that an executable segment begins in is that segment's from its first byte on, as it is mapped;
+ * linkers let the one before end in the same page of the file, at another address (lld). */
 bool pp_object_address(const struct pp_object *object, uint64_t file_offset,
 		       uint64_t *ret_elf_address);

@@ -348,6 +348,20 @@ static void test_object_address(void **state)
 	assert_true(pp_object_address(&o, 0x19ff, &address));
 	assert_int_equal(address, 0x4039ff);
 	assert_false(pp_object_address(&o, 0x1a00, &address)); /* bss has no place in the file */
+	/* lld: code begins in the page where the segment before it ends, one page further on */
+	o.info.segments[0] = (struct pp_elf_segment){ 0, 0, 0x13830, 0x13830, PF_R, 0 };
+	o.info.segments[1] =
+		(struct pp_elf_segment){ 0x13830, 0x14830, 0x3e000, 0x3e000, PF_R | PF_X, 0 };
+	assert_true(pp_object_address(&o, 0x13000, &address)); /* where it is mapped */
+	assert_int_equal(address, 0x14000);
+	assert_true(pp_object_address(&o, 0x13830, &address));
+	assert_int_equal(address, 0x14830);
+	assert_true(pp_object_address(&o, 0x12fff, &address));
+	assert_int_equal(address, 0x12fff);
+	/* An address out of step with the offset is mapped nowhere: nothing is guessed. */
+	o.info.segments[1].address = 0x14000;
+	assert_true(pp_object_address(&o, 0x13000, &address));
+	assert_int_equal(address, 0x13000);
 	o.state = PP_OBJECT_LOADING;
 	assert_false(pp_object_address(&o, 0x10, &address));
 }
