@@ -4,12 +4,12 @@
 #include "elf/demangle.h"
 #include "elf/minidebug.h"
 #include "elf/plt.h"
+#include "elf/symbol_list.h"
 
 #include <string.h>
 
 #define SYMTAB_MAX   (256 * MIB) /* bytes of one symbol table */
 #define RAW_NAME_MAX 4096	 /* longer mangled names are cut: they demangle to nothing then */
-#define ALIASES_MAX  16		 /* names compared at one address */
 
 /* Where a symbol's name is. */
 enum source {
@@ -20,22 +20,9 @@ enum source {
 	NR_SOURCES,
 };
 
-struct symbol {
-	uint32_t offset, size; /* from symbols.base */
-	uint32_t name;	       /* in its source's string table */
-	uint32_t reach;	       /* the largest end of the symbols up to here: how far back to look */
-	uint8_t source, rank;
-	uint16_t section;
-};
-
-struct list {
-	struct symbol *v; /* by offset */
-	size_t n, cap;
-};
-
 struct pp_symbols {
 	uint64_t base, span; /* the executable segments */
-	struct list sized, labels;
+	struct pp_symbol_list sized, labels;
 	struct {
 		uint64_t offset, size;
 	} strings[NR_SOURCES];
@@ -43,23 +30,6 @@ struct pp_symbols {
 	size_t mini_size;
 	struct pp_plt *plt;
 };
-
-static int add(struct list *l, const struct symbol *s)
-{
-	if (l->n == PP_SYMBOLS_MAX)
-		return 0;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 256;
-		struct symbol *v = realloc(l->v, cap * sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		l->v = v;
-		l->cap = cap;
-	}
-	l->v[l->n++] = *s;
-	return 0;
-}
 
 static uint8_t rank(unsigned int binding)
 {
@@ -84,10 +54,10 @@ static bool may_hold_labels(enum source source)
 	return source == SOURCE_SYMTAB || source == SOURCE_DEBUG;
 }
 
-static int add_symbol(struct pp_symbols *s, const Elf64_Sym *sym, enum source source)
+static int add_symbol(struct pp_symbols *s, const Elf64_Sym *sym, enum source source, bool *local)
 {
 	unsigned int type = ELF64_ST_TYPE(sym->st_info);
-	struct symbol out = {
+	struct pp_symbol out = {
 		.offset = (uint32_t)(sym->st_value - s->base),
 		.size = (uint32_t)sym->st_size,
 		.name = sym->st_name,
@@ -102,9 +72,11 @@ static int add_symbol(struct pp_symbols *s, const Elf64_Sym *sym, enum source so
 	    sym->st_value < s->base || sym->st_value - s->base >= s->span ||
 	    sym->st_size > s->span - (sym->st_value - s->base))
 		return 0;
+	if (ELF64_ST_BIND(sym->st_info) == STB_LOCAL)
+		*local = true;
 	if (sym->st_size)
-		return add(&s->sized, &out);
-	return may_hold_labels(source) ? add(&s->labels, &out) : 0;
+		return pp_symbol_list_add(&s->sized, &out);
+	return may_hold_labels(source) ? pp_symbol_list_add(&s->labels, &out) : 0;
 }
 
 /* Reads the table in pieces: it may be large, and is needed once. */
@@ -112,6 +84,8 @@ static int add_table(struct pp_symbols *s, struct pp_elf *e, uint32_t type, enum
 {
 	const Elf64_Shdr *table = pp_elf_section_type(e, type), *names;
 	Elf64_Sym piece[512];
+	size_t labels = s->labels.n;
+	bool local = false;
 	uint64_t n;
 	int r;
 
@@ -128,14 +102,18 @@ static int add_table(struct pp_symbols *s, struct pp_elf *e, uint32_t type, enum
 
 		r = pp_elf_read(e, table->sh_offset + at * sizeof(Elf64_Sym), piece,
 				count * sizeof(Elf64_Sym));
-		if (r < 0)
+		if (r < 0) {
+			s->labels.n = labels;
 			return r == -EIO ? r : 0;
+		}
 		for (size_t i = 0; i < count; i++) {
-			r = add_symbol(s, &piece[i], source);
+			r = add_symbol(s, &piece[i], source, &local);
 			if (r < 0)
 				return r;
 		}
 	}
+	if (!local) /* `strip -x` has been here: this one is thinned out too */
+		s->labels.n = labels;
 	return 0;
 }
 
@@ -152,69 +130,13 @@ static int add_minidebug(struct pp_symbols *s, struct pp_elf *elf)
 	return r == -ENOMEM || r == -EIO ? r : 0;
 }
 
-static int compare(const void *a, const void *b)
-{
-	const struct symbol *x = a, *y = b;
-
-	if (x->offset != y->offset)
-		return x->offset < y->offset ? -1 : 1;
-	if (x->rank != y->rank) /* the best last: a lookup walks backwards */
-		return x->rank < y->rank ? -1 : 1;
-	return x->source < y->source ? 1 : x->source > y->source ? -1 : 0;
-}
-
-/* The same function from .dynsym again: the larger table has its names, all of them. */
-static void drop_repeats(struct list *l)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < l->n; i++) {
-		const struct symbol *s = &l->v[i];
-		bool repeat = false;
-
-		for (size_t j = i + 1; j < l->n && j < i + ALIASES_MAX && !repeat &&
-				       l->v[j].offset == s->offset && l->v[j].rank == s->rank;
-		     j++)
-			repeat = l->v[j].source != s->source && l->v[j].size == s->size;
-		if (!repeat)
-			l->v[kept++] = *s;
-	}
-	l->n = kept;
-}
-
-static void set_reach(struct list *l)
-{
-	uint32_t reach = 0;
-
-	for (size_t i = 0; i < l->n; i++) {
-		reach = MAX(reach, l->v[i].offset + l->v[i].size);
-		l->v[i].reach = reach;
-	}
-}
-
-/* Index of the first symbol beyond offset. */
-static size_t upper_bound(const struct list *l, uint32_t offset)
-{
-	size_t low = 0, high = l->n;
-
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-
-		if (l->v[mid].offset <= offset)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
 /* A label reaches to the next symbol of either kind, or its section's end. */
 static void size_labels(struct pp_symbols *s, const struct pp_elf *tables)
 {
 	for (size_t i = 0; i < s->labels.n; i++) {
-		struct symbol *l = &s->labels.v[i];
-		size_t next = upper_bound(&s->labels, l->offset);
-		size_t next_sized = upper_bound(&s->sized, l->offset);
+		struct pp_symbol *l = &s->labels.v[i];
+		size_t next = pp_symbol_list_after(&s->labels, l->offset);
+		size_t next_sized = pp_symbol_list_after(&s->sized, l->offset);
 		uint64_t end = s->span;
 
 		if (l->section < tables->nr_sections) {
@@ -267,16 +189,6 @@ static int read_all(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *deb
 	return r;
 }
 
-static void shrink(struct list *l)
-{
-	struct symbol *v = l->n ? realloc(l->v, l->n * sizeof(*v)) : NULL;
-
-	if (v) {
-		l->v = v;
-		l->cap = l->n;
-	}
-}
-
 int pp_symbols_new(struct pp_symbols **ret, struct pp_elf *elf, struct pp_elf *debug)
 {
 	_cleanup_(pp_symbols_freep) struct pp_symbols *s = calloc(1, sizeof(*s));
@@ -288,17 +200,13 @@ int pp_symbols_new(struct pp_symbols **ret, struct pp_elf *elf, struct pp_elf *d
 	r = read_all(s, elf, debug);
 	if (r < 0)
 		return r;
-	if (s->sized.n)
-		qsort(s->sized.v, s->sized.n, sizeof(*s->sized.v), compare);
-	if (s->labels.n)
-		qsort(s->labels.v, s->labels.n, sizeof(*s->labels.v), compare);
-	drop_repeats(&s->sized);
+	pp_symbol_list_sort(&s->sized);
+	pp_symbol_list_sort(&s->labels);
+	pp_symbol_list_drop_repeats(&s->sized);
 	/* Section numbers of a debug file are those of the file it was split from. */
 	size_labels(s, elf);
-	set_reach(&s->sized);
-	set_reach(&s->labels);
-	shrink(&s->sized);
-	shrink(&s->labels);
+	pp_symbol_list_finish(&s->sized);
+	pp_symbol_list_finish(&s->labels);
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -352,15 +260,15 @@ static bool better_name(const char *a, const char *b)
 
 /* The best name among symbols that start where found does, cover as much and rank as high. */
 static bool name_of(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug,
-		    const struct list *l, size_t found, struct pp_symbol_hit *ret)
+		    const struct pp_symbol_list *l, size_t found, struct pp_symbol_hit *ret)
 {
 	char best[RAW_NAME_MAX], other[RAW_NAME_MAX];
-	const struct symbol *f = &l->v[found];
+	const struct pp_symbol *f = &l->v[found];
 	bool have;
 
 	have = read_name(s, elf, debug, f->source, f->name, best);
-	for (size_t i = found; i > 0 && found - i < ALIASES_MAX; i--) {
-		const struct symbol *x = &l->v[i - 1];
+	for (size_t i = found; i > 0 && found - i < PP_SYMBOL_ALIASES_MAX; i--) {
+		const struct pp_symbol *x = &l->v[i - 1];
 
 		if (x->offset != f->offset || x->rank != f->rank)
 			break;
@@ -379,12 +287,11 @@ static bool name_of(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *deb
 }
 
 static bool lookup_in(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug,
-		      const struct list *l, uint32_t offset, struct pp_symbol_hit *ret)
+		      const struct pp_symbol_list *l, uint32_t offset, struct pp_symbol_hit *ret)
 {
-	for (size_t i = upper_bound(l, offset); i > 0 && l->v[i - 1].reach > offset; i--)
-		if (offset - l->v[i - 1].offset < l->v[i - 1].size)
-			return name_of(s, elf, debug, l, i - 1, ret);
-	return false;
+	size_t found;
+
+	return pp_symbol_list_find(l, offset, &found) && name_of(s, elf, debug, l, found, ret);
 }
 
 static bool lookup_plt(struct pp_symbols *s, struct pp_elf *elf, uint64_t address,
@@ -421,6 +328,6 @@ size_t pp_symbols_count(const struct pp_symbols *s)
 
 size_t pp_symbols_memory(const struct pp_symbols *s)
 {
-	return sizeof(*s) + (s->sized.cap + s->labels.cap) * sizeof(struct symbol) + s->mini_size +
-	       pp_plt_memory(s->plt);
+	return sizeof(*s) + (s->sized.cap + s->labels.cap) * sizeof(struct pp_symbol) +
+	       s->mini_size + pp_plt_memory(s->plt);
 }

@@ -9,9 +9,6 @@
 #include "elf/file.h"
 #include "elf/info.h"
 
-/* Functions kept of one file (chromium with symbols: about 900,000); the rest are cut. */
-#define PP_SYMBOLS_MAX (2U << 20)
-
 struct pp_symbols;
 
 /* debug: a file that has been found to belong to elf, or NULL. Neither is kept. Returns 0 (also

@@ -99,6 +99,35 @@ static void test_dynsym(void **state)
 	close_files(&f);
 }
 
+/* Byte by byte: what is stripped names the same function as what is not, or none. */
+static void test_no_neighbours(void **state)
+{
+	static const char *const thinned[] = { "strip -s", "strip -x", "strip --strip-unneeded" };
+	static char full_name[sizeof(hit.name)];
+	struct files full, less;
+	const Elf64_Shdr *text;
+	size_t named;
+
+	(void)state;
+	open_files(&full, "full.so", NULL);
+	text = pp_elf_section(full.elf, ".text");
+	for (size_t i = 0; i < ARRAY_SIZE(thinned); i++) {
+		scratch_run("%s -o less.so full.so", thinned[i]);
+		open_files(&less, "less.so", NULL);
+		named = 0;
+		for (uint64_t at = text->sh_addr; at < text->sh_addr + text->sh_size; at++) {
+			strcpy(full_name, name_at(&full, at));
+			if (!*name_at(&less, at))
+				continue;
+			assert_string_equal(name_at(&less, at), full_name);
+			named++;
+		}
+		assert_true(named > 0);
+		close_files(&less);
+	}
+	close_files(&full);
+}
+
 static void test_minidebug(void **state)
 {
 	struct files f;
@@ -259,6 +288,12 @@ static void test_choice(void **state)
 	close_files(&f);
 
 	/* In a table that was thinned out a label would claim what is not its. */
+	scratch_run("strip -x -o thinned.so choice.so && nm thinned.so | grep -q entry");
+	open_files(&f, "thinned.so", NULL);
+	assert_string_equal(name_at(&f, base + 80), "");
+	assert_string_equal(name_at(&f, base + 88), ""); /* next_label is gone */
+	assert_string_equal(name_at(&f, base + 96), "after");
+	close_files(&f);
 	scratch_run("strip choice.so");
 	open_files(&f, "choice.so", NULL);
 	assert_string_equal(name_at(&f, base + 80), "");
@@ -389,7 +424,7 @@ int main(void)
 		cmocka_unit_test(test_debug_file), cmocka_unit_test(test_debuglink),
 		cmocka_unit_test(test_plt),	   cmocka_unit_test(test_choice),
 		cmocka_unit_test(test_demangle),   cmocka_unit_test(test_identity),
-		cmocka_unit_test(test_libc),
+		cmocka_unit_test(test_libc),	   cmocka_unit_test(test_no_neighbours),
 	};
 
 	return cmocka_run_group_tests(tests, setup, scratch_teardown);
