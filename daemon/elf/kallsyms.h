@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel's functions by address, from /proc/kallsyms. Compact: 10 bytes a function and the
- * names. Reading the file takes the kernel tens of milliseconds, so a reload is done in steps.
+ * The kernel's functions by address, from /proc/kallsyms. Reading the file takes the kernel tens of
+ * milliseconds, so a reload is done in steps.
  */
 #pragma once
 
-#include "base/macro.h"
+#include "elf/kernel_table.h"
 
 struct pp_kallsyms;
 
@@ -29,16 +29,10 @@ bool pp_kallsyms_loading(const struct pp_kallsyms *k);
 /* Whether addresses were all zero at the last load: no kernel frame can be named. */
 bool pp_kallsyms_hidden(const struct pp_kallsyms *k);
 
-struct pp_kernel_symbol {
-	const char *name;   /* valid until the next step or load */
-	const char *module; /* "" for the kernel itself */
-	uint64_t start;
-};
-
 /*
- * The function that holds an address. False: none is known there; *ret_stale then says whether
- * reloading may help (the address is not in the kernel image itself: a module or BPF program that
- * came later). The caller limits how often it does.
+ * The function that holds an address; valid until the next step or load. False: none is known
+ * there; *ret_stale then says whether reloading may help (the address is not in the kernel image
+ * itself: a module or BPF program that came later). The caller limits how often it does.
  */
 bool pp_kallsyms_lookup(const struct pp_kallsyms *k, uint64_t address, struct pp_kernel_symbol *ret,
 			bool *ret_stale);

@@ -173,6 +173,8 @@ static void test_real(void **state)
 		if (sscanf(line, "%lx %c %511s", &address, &type, name) != 3 ||
 		    !strchr("tTwW", type) || address >> 48 != 0xffff)
 			continue;
+		if (strstr(line, "\t[bpf]")) /* these come and go meanwhile */
+			continue;
 		lines++;
 		/* by this name, or by one of the same address */
 		found += pp_kallsyms_lookup(k, address, &s, &stale) && s.start == address;
