@@ -30,6 +30,7 @@
 #define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC) /* an exec's records come in a burst: taken at once */
 #define CPUS_NS		   (5 * NSEC_PER_SEC)  /* how soon a CPU that came online is sampled */
 #define SCANS_MAX	   16		       /* at a time, so that other requests get through */
+#define RESCAN_NS	   (10 * NSEC_PER_SEC) /* of one process whose mappings seem to be others */
 #define EARLY_MAX	   (8 * MIB)	       /* samples of the few ms around a pump */
 #define PERFMAPS_BYTES	   (128 * MIB)
 #define TURN_SLOW_NS	   (50 * NSEC_PER_MSEC) /* the goal: never longer */
@@ -48,12 +49,6 @@ static void want_python(struct pp_manager *m, struct pp_process *p)
 		pp_unwind_want(m->unwind, p);
 }
 
-static void on_new(void *userdata, struct pp_process *p)
-{
-	(void)userdata;
-	(void)p;
-}
-
 static void on_fork(void *userdata, struct pp_process *parent, struct pp_process *child)
 {
 	struct pp_manager *m = userdata;
@@ -67,6 +62,7 @@ static void on_exec(void *userdata, struct pp_process *old, struct pp_process *n
 {
 	struct pp_manager *m = userdata;
 
+	pp_unwind_ended(m->unwind, old);
 	pp_pythons_execed(m->pythons, old, next);
 }
 
@@ -75,7 +71,8 @@ static void on_mapping(void *userdata, struct pp_process *p, struct pp_map *map)
 	struct pp_manager *m = userdata;
 
 	pp_pythons_mapping(m->pythons, p, map);
-	pp_unwind_touch(m->unwind, p);
+	if (map->seen_ns != p->scan_started_ns) /* else on_scanned follows */
+		pp_unwind_touch(m->unwind, p);
 	want_python(m, p);
 }
 
@@ -85,7 +82,9 @@ static void on_scanned(void *userdata, struct pp_process *p)
 
 	for (size_t i = 0; i < pp_process_nr_maps(p); i++)
 		pp_pythons_mapping(m->pythons, p, &p->maps->maps[i]);
-	pp_unwind_touch(m->unwind, p);
+	/* Thousands that sleep need no place in BPF: those that run ask for one. */
+	if (p->samples)
+		pp_unwind_touch(m->unwind, p);
 	want_python(m, p);
 }
 
@@ -93,6 +92,7 @@ static void on_process_exit(void *userdata, struct pp_process *p)
 {
 	struct pp_manager *m = userdata;
 
+	pp_unwind_ended(m->unwind, p);
 	pp_pythons_exited(p);
 	pp_sessions_exited(m->sessions, p);
 	pp_reader_forget(m->reader, p->pid);
@@ -195,12 +195,29 @@ static void mend(struct pp_manager *m, struct pp_process *p, const struct pp_sam
 	if (!s->nr_user)
 		return;
 	pc = s->pcs[s->nr_kernel + s->nr_user - 1] & PP_PC_ADDRESS;
-	if (s->end == PP_END_NO_SPACE) {
-		pp_unwind_touch(m->unwind, p);
-	} else if (s->end == PP_END_NO_TABLE) {
-		map = pp_process_map_at(p, pc);
-		if (map && map->object)
-			pp_files_want_load(m->files, map->object);
+	map = pp_process_map_at(p, s->nr_user > 1 ? pc - 1 : pc);
+	switch (s->end) {
+	case PP_END_NO_SPACE:
+		pp_unwind_check(m->unwind, p, s->time_ns);
+		break;
+	case PP_END_NO_TABLE:
+		if (!map || !map->object)
+			break;
+		pp_files_want_load(m->files, map->object);
+		if (((struct pp_object *)map->object)->table >= 0)
+			pp_unwind_check(m->unwind, p, s->time_ns);
+		break;
+	case PP_END_NO_MAPPING:
+		/* munmap is not reported, and records may be lost: what is there now? */
+		if (map) {
+			pp_unwind_check(m->unwind, p, s->time_ns);
+		} else if (p->scan_started_ns + RESCAN_NS < s->time_ns) {
+			pp_count(PP_C_rescans);
+			pp_processes_want_scan(m->processes, p);
+		}
+		break;
+	default:
+		break;
 	}
 }
 
@@ -277,15 +294,22 @@ struct scan_request {
 	struct pp_process *process;
 };
 
+static void start_scans(struct pp_manager *m, uint64_t now_ns);
+
 static void on_scan(void *userdata, int error, const struct pp_scan *scan)
 {
 	struct scan_request *rq = userdata;
+	struct pp_manager *m = rq->manager;
 
-	rq->manager->scans--;
-	pp_processes_scanned(rq->manager->processes, rq->process, error, scan);
+	m->scans--;
+	pp_processes_scanned(m->processes, rq->process, error, scan);
 	free(rq);
+	/* Not only at the next pump: there may be thousands to read. */
+	if (!error)
+		start_scans(m, m->up_to_ns);
 }
 
+/* now_ns: up to when records have been applied. */
 static void start_scans(struct pp_manager *m, uint64_t now_ns)
 {
 	while (m->scans < SCANS_MAX) {
@@ -463,7 +487,6 @@ static int new_kernel_side(struct pp_manager *m, const char **ret_problem)
 static int new_rooms(struct pp_manager *m)
 {
 	static const struct pp_processes_hooks processes_hooks = {
-		.on_new = on_new,
 		.on_fork = on_fork,
 		.on_exec = on_exec,
 		.on_mapping = on_mapping,

@@ -8,13 +8,19 @@
 #include "trace/tables.h"
 
 #include <fcntl.h>
+#include <string.h>
 
-#define TABLES_BUDGET_TRIES 64 /* tables evicted for one new one at the most */
+#define WAITING_MAX    64		   /* tables that wait for room; more are refused */
+#define WAIT_TRIES_MAX 100		   /* pumps that one waits */
+#define SYNC_NS	       (8 * NSEC_PER_MSEC) /* of a turn; the rest of the queue comes next time */
+#define TRACEPOINT_NS  (1 * NSEC_PER_SEC)  /* how long to wait for BPF to see what a record told */
+#define RENEW_NS       (1 * NSEC_PER_SEC)  /* a block that a walk found wanting is made again */
 
 /* A block in the store, shared by the processes whose mappings are still the same. */
 struct block {
 	uint32_t refs;
 	uint32_t word, nr, gen;
+	uint64_t made_ns;
 };
 
 /* A process's picture in BPF: pp_process.unwind. */
@@ -25,20 +31,29 @@ struct installed {
 	bool wanted;	     /* its files' tables are wanted */
 };
 
+struct queued {
+	uint64_t since_ns;
+	uint32_t process;
+};
+
+/* A table that waits for room. */
+struct waiting {
+	uint32_t object;
+	int fd;
+	unsigned int tries;
+};
+
 struct pp_unwind {
 	struct pp_bpf *bpf;
 	struct pp_files *files;
 	struct pp_processes *processes;
 	struct pp_tables *tables;
 	uint32_t gen;
-	uint32_t slot_refs[PP_TABLES_MAX]; /* objects that share a table */
-	uint32_t *queue;		   /* ids of processes to sync */
+	uint32_t slot_refs[PP_TABLES_MAX];    /* objects that share a table */
+	uint64_t slot_used_ns[PP_TABLES_MAX]; /* scratch of evict() */
+	struct queued *queue;		      /* processes to sync, first come first */
 	size_t nr_queue, queue_cap;
-	/* Tables that wait for room. */
-	struct waiting {
-		uint32_t object;
-		int fd;
-	} * waiting;
+	struct waiting waiting[WAITING_MAX];
 	size_t nr_waiting;
 };
 
@@ -65,7 +80,6 @@ struct pp_unwind *pp_unwind_free(struct pp_unwind *u)
 		return NULL;
 	for (size_t i = 0; i < u->nr_waiting; i++)
 		pp_close(u->waiting[i].fd);
-	free(u->waiting);
 	pp_tables_free(u->tables);
 	free(u->queue);
 	free(u);
@@ -97,14 +111,14 @@ static void enqueue(struct pp_unwind *u, struct pp_process *p)
 		return;
 	if (u->nr_queue == u->queue_cap) {
 		size_t cap = MAX(u->queue_cap * 2, (size_t)64);
-		uint32_t *bigger = realloc(u->queue, cap * sizeof(*bigger));
+		struct queued *bigger = realloc(u->queue, cap * sizeof(*bigger));
 
 		if (!bigger)
 			return;
 		u->queue = bigger;
 		u->queue_cap = cap;
 	}
-	u->queue[u->nr_queue++] = p->id;
+	u->queue[u->nr_queue++] = (struct queued){ pp_now_ns(), p->id };
 	in->queued = true;
 }
 
@@ -113,6 +127,15 @@ void pp_unwind_touch(struct pp_unwind *u, struct pp_process *p)
 	struct installed *in = installed_of(p);
 
 	if (in)
+		in->stale = true;
+	enqueue(u, p);
+}
+
+void pp_unwind_check(struct pp_unwind *u, struct pp_process *p, uint64_t now_ns)
+{
+	struct installed *in = installed_of(p);
+
+	if (in && in->block && in->block->made_ns + RENEW_NS < now_ns)
 		in->stale = true;
 	enqueue(u, p);
 }
@@ -151,32 +174,50 @@ static void drop_table(struct pp_unwind *u, struct pp_object *o)
 	o->table = -1;
 }
 
-/* Makes room: the table that no sample has touched for longest goes. */
-static bool evict(struct pp_unwind *u, const struct pp_object *keep)
+/* The slot whose users, all together, no sample has touched for longest; -1: none is in use. */
+static int find_oldest(struct pp_unwind *u)
 {
-	struct pp_object *o, *oldest = NULL;
+	struct pp_object *o;
+	int oldest = -1;
 	size_t i = 0;
-	int slot;
 
+	memset(u->slot_used_ns, 0, sizeof(u->slot_used_ns));
 	while ((o = pp_objects_next(pp_files_objects(u->files), &i)))
-		if (o != keep && o->table >= 0 && (!oldest || o->last_used < oldest->last_used))
-			oldest = o;
-	if (!oldest)
-		return false;
-	pp_count(PP_C_tables_evicted);
-	slot = oldest->table;
-	i = 0;
-	while ((o = pp_objects_next(pp_files_objects(u->files), &i)))
-		if (o->table == slot) {
-			drop_table(u, o);
-			touch_mappers(u, o);
-		}
-	/* Nothing walks in what was just dropped for longer than a walk takes; see tables.h. */
-	return true;
+		if (o->table >= 0)
+			u->slot_used_ns[o->table] = MAX(u->slot_used_ns[o->table], o->last_used);
+	for (int slot = 0; slot < PP_TABLES_MAX; slot++)
+		if (u->slot_refs[slot] &&
+		    (oldest < 0 || u->slot_used_ns[slot] < u->slot_used_ns[oldest]))
+			oldest = slot;
+	return oldest;
 }
 
-/* Returns -EAGAIN when there will be room in a moment; else the table is installed, or refused and
- * counted. */
+/*
+ * Makes room for so many words, and for a slot. It is there when what was dropped has settled, that
+ * is when no block leads to it any more: -EAGAIN. -ENOSPC: there is nothing to drop.
+ */
+static int evict(struct pp_unwind *u, uint32_t words)
+{
+	uint32_t dropped = pp_tables_settling(u->tables);
+	struct pp_object *o;
+	size_t i;
+	int slot;
+
+	if (dropped)
+		return -EAGAIN;
+	while (dropped < MAX(words, 1U) && (slot = find_oldest(u)) >= 0) {
+		dropped += pp_tables_words(u->tables, slot);
+		pp_count(PP_C_tables_evicted);
+		i = 0;
+		while ((o = pp_objects_next(pp_files_objects(u->files), &i)))
+			if (o->table == slot) {
+				drop_table(u, o);
+				touch_mappers(u, o);
+			}
+	}
+	return dropped ? -EAGAIN : -ENOSPC;
+}
+
 static int put_table(struct pp_unwind *u, struct pp_object *o, const struct pp_table_image *image)
 {
 	struct pp_table_source source = {
@@ -190,23 +231,16 @@ static int put_table(struct pp_unwind *u, struct pp_object *o, const struct pp_t
 	};
 	int slot = pp_tables_put(u->tables, &source);
 
-	for (int tries = 0; slot == -ENOSPC && tries < TABLES_BUDGET_TRIES; tries++) {
-		if (!evict(u, o))
-			break;
-		pp_tables_settle(u->tables, UINT64_MAX);
-		slot = pp_tables_put(u->tables, &source);
-	}
-	if (slot == -EAGAIN)
+	if (slot == -ENOSPC)
+		return evict(u, source.nr_row_words + source.nr_buckets);
+	if (slot < 0)
 		return slot;
-	if (slot < 0) {
-		pp_count(PP_C_tables_refused);
-		return slot;
-	}
 	o->table = slot;
 	u->slot_refs[slot] = 1;
 	return 0;
 }
 
+/* Returns -EAGAIN when there will be room in a moment. */
 static int install_table(struct pp_unwind *u, struct pp_object *o, int table_fd)
 {
 	struct pp_object *same = pp_objects_find_same_table(pp_files_objects(u->files), o);
@@ -226,15 +260,20 @@ static int install_table(struct pp_unwind *u, struct pp_object *o, int table_fd)
 	return r;
 }
 
+/* Refused: the next sample that ends there asks for the table again. */
 static void wait_for_room(struct pp_unwind *u, const struct pp_object *o, int table_fd)
 {
-	struct waiting *bigger = realloc(u->waiting, (u->nr_waiting + 1) * sizeof(*bigger));
+	int fd = -1;
 
-	if (!bigger)
-		return; /* the next sample that ends there asks for the table again */
-	u->waiting = bigger;
-	u->waiting[u->nr_waiting++] =
-		(struct waiting){ o->id, fcntl(table_fd, F_DUPFD_CLOEXEC, 0) };
+	for (size_t i = 0; i < u->nr_waiting; i++)
+		if (u->waiting[i].object == o->id)
+			return;
+	if (u->nr_waiting < WAITING_MAX)
+		fd = fcntl(table_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		pp_count(PP_C_tables_refused);
+	else
+		u->waiting[u->nr_waiting++] = (struct waiting){ .object = o->id, .fd = fd };
 }
 
 static void install_waiting(struct pp_unwind *u)
@@ -244,12 +283,15 @@ static void install_waiting(struct pp_unwind *u)
 	for (size_t i = 0; i < u->nr_waiting; i++) {
 		struct waiting w = u->waiting[i];
 		struct pp_object *o = pp_objects_by_id(pp_files_objects(u->files), w.object);
+		int r = o && o->table < 0 ? install_table(u, o, w.fd) : 0;
 
-		if (o && o->table < 0 && install_table(u, o, w.fd) == -EAGAIN) {
+		if (r == -EAGAIN && ++w.tries < WAIT_TRIES_MAX) {
 			u->waiting[left++] = w;
 			continue;
 		}
 		pp_close(w.fd);
+		if (r < 0)
+			pp_count(PP_C_tables_refused);
 		if (o)
 			touch_mappers(u, o);
 	}
@@ -258,11 +300,18 @@ static void install_waiting(struct pp_unwind *u)
 
 void pp_unwind_loaded(struct pp_unwind *u, struct pp_object *o, int table_fd)
 {
+	int r = 0;
+
 	o->last_used = pp_now_ns();
-	if (o->has_table && o->table < 0 && install_table(u, o, table_fd) == -EAGAIN)
+	if (o->has_table && o->table < 0)
+		r = install_table(u, o, table_fd);
+	if (r == -EAGAIN) {
 		wait_for_room(u, o, table_fd);
-	else
-		touch_mappers(u, o);
+		return;
+	}
+	if (r < 0)
+		pp_count(PP_C_tables_refused);
+	touch_mappers(u, o);
 }
 
 void pp_unwind_object_free(struct pp_unwind *u, struct pp_object *o)
@@ -283,16 +332,17 @@ static void unref_block(struct pp_unwind *u, struct block *b)
 static void describe_map(const struct pp_map *map, struct pp_mapping *m)
 {
 	const struct pp_object *o = map->object;
-	uint64_t address;
+	uint64_t address = 0;
+	bool ready = o && o->state == PP_OBJECT_READY;
+	bool placed = ready && pp_object_address(o, map->pgoff, &address);
 
 	*m = (struct pp_mapping){ .start = map->start, .end = map->end };
 	if (map->kind == PP_MAP_ANON) {
 		m->kind = PP_MAPPING_ANON;
 	} else if (map->kind == PP_MAP_SPECIAL || (o && o->state == PP_OBJECT_FAILED) ||
-		   (o && o->state == PP_OBJECT_READY && !o->has_table)) {
+		   (ready && (!o->has_table || !placed))) {
 		m->kind = PP_MAPPING_FP;
-	} else if (o && o->state == PP_OBJECT_READY && o->table >= 0 &&
-		   pp_object_address(o, map->pgoff, &address)) {
+	} else if (ready && o->table >= 0) {
 		m->kind = PP_MAPPING_TABLE;
 		m->table = (uint32_t)o->table;
 		m->bias = map->start - address;
@@ -301,59 +351,98 @@ static void describe_map(const struct pp_map *map, struct pp_mapping *m)
 	}
 }
 
-static struct block *make_block(struct pp_unwind *u, const struct pp_process *p)
+static int make_block(struct pp_unwind *u, const struct pp_process *p, struct block **ret)
 {
 	size_t n = MIN(pp_process_nr_maps(p), (size_t)PP_MAPPINGS_MAX);
 	_cleanup_free_ struct pp_mapping *mappings = calloc(MAX(n, (size_t)1), sizeof(*mappings));
-	struct block *b = calloc(1, sizeof(*b));
+	_cleanup_free_ struct block *b = calloc(1, sizeof(*b));
 	int r;
 
-	if (!b || !mappings) {
-		free(b);
-		return NULL;
-	}
+	if (!b || !mappings)
+		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		describe_map(&p->maps->maps[i], &mappings[i]);
 	r = pp_tables_put_block(u->tables, mappings, n, &b->word);
-	if (r == -ENOSPC && evict(u, NULL)) {
-		pp_tables_settle(u->tables, UINT64_MAX);
-		r = pp_tables_put_block(u->tables, mappings, n, &b->word);
-	}
-	if (r < 0) {
-		if (r != -EAGAIN)
-			pp_count(PP_C_spaces_refused);
-		free(b);
-		return NULL;
-	}
+	if (r == -ENOSPC)
+		r = evict(u, (uint32_t)(n * PP_MAPPING_WORDS));
+	if (r < 0)
+		return r;
 	b->refs = 1;
 	b->nr = (uint32_t)n;
 	b->gen = ++u->gen ?: ++u->gen;
-	return b;
+	b->made_ns = pp_now_ns();
+	*ret = TAKE_PTR(b);
+	return 0;
 }
 
-/* The identity BPF must find: from a sample, or as exec and fork left it in the map. */
-static bool find_identity(struct pp_unwind *u, const struct pp_process *p, uint64_t up_to_ns,
-			  struct pp_space *space)
+/* The process's block as things are now; shared: the blocks made in this sync, by the array of
+ * mappings that processes have in common since a fork. */
+static int renew_block(struct pp_unwind *u, struct pp_process *p, struct pp_u64map *shared)
 {
-	if (pp_bpf_get_space(u->bpf, p->pid, space) && space->since_ns) {
-		/* An exec newer than the records applied makes another life, described soon. */
-		return space->since_ns <= up_to_ns;
+	struct installed *in = p->unwind;
+	uint64_t key = (uintptr_t)p->maps;
+	struct block *b = p->maps->refs > 1 ? pp_u64map_get_ptr(shared, key) : NULL;
+	int r;
+
+	if (b) {
+		b->refs++;
+	} else {
+		r = make_block(u, p, &b);
+		if (r < 0)
+			return r;
+		if (p->maps->refs > 1)
+			(void)pp_u64map_put_ptr(shared, key, b);
 	}
+	unref_block(u, in->block);
+	in->block = b;
+	p->dirty = in->stale = false;
+	return 0;
+}
+
+/*
+ * The identity BPF must find: as exec and fork left it in the map, or from a sample. A record comes
+ * a moment before BPF's own tracepoint. Until that has run, what is in the map is the life before,
+ * and writing it back would undo what the tracepoint is about to write: -EAGAIN. -ESRCH: it is not
+ * known, or of a life that the records are yet to tell of.
+ */
+static int find_identity(struct pp_unwind *u, const struct pp_process *p, uint64_t up_to_ns,
+			 struct pp_space *space)
+{
+	bool known = p->start_ns && p->exec_id != PP_EXEC_ID_UNKNOWN;
+	bool there = pp_bpf_get_space(u->bpf, p->pid, space) && space->since_ns;
+
+	if (there && space->since_ns > up_to_ns)
+		return -ESRCH;
+	if (there && (space->since_ns >= p->born_ns ||
+		      (known && space->start_ns == p->start_ns && space->exec_id == p->exec_id)))
+		return 0;
+	if (there && up_to_ns < p->born_ns + TRACEPOINT_NS)
+		return -EAGAIN;
+	if (!known)
+		return there ? 0 : -ESRCH;
 	space->since_ns = 0;
 	space->start_ns = p->start_ns;
 	space->exec_id = p->exec_id;
-	return p->start_ns && p->exec_id != PP_EXEC_ID_UNKNOWN;
+	return 0;
 }
 
-static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_to_ns)
+/* Without a block that is right, none: it may lead to what is no longer there. */
+static void withdraw(struct pp_unwind *u, struct pp_process *p, struct pp_space *space)
 {
 	struct installed *in = p->unwind;
-	struct pp_space space = { 0 };
-	struct block *b;
 
-	in->queued = false;
-	if (!p->alive || !pp_process_nr_maps(p))
+	if (!in->block || !pp_tables_settling(u->tables))
 		return;
+	unref_block(u, in->block);
+	in->block = NULL;
+	space->block = space->nr_mappings = 0;
+	(void)pp_bpf_put_space(u->bpf, p->pid, space);
+}
+
+static void want_files(struct pp_unwind *u, struct pp_process *p)
+{
+	const struct installed *in = p->unwind;
+
 	for (size_t i = 0; i < pp_process_nr_maps(p); i++) {
 		struct pp_map *map = &p->maps->maps[i];
 
@@ -362,18 +451,33 @@ static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_
 		if (in->wanted && map->object)
 			pp_files_want_load(u->files, map->object);
 	}
-	if (!find_identity(u, p, up_to_ns, &space))
+}
+
+static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_to_ns,
+			 struct pp_u64map *shared)
+{
+	struct installed *in = p->unwind;
+	struct pp_space space = { 0 };
+	int r;
+
+	in->queued = false;
+	if (!p->alive || !pp_process_nr_maps(p))
 		return;
-	if (p->dirty || in->stale || !in->block) {
-		b = make_block(u, p);
-		if (!b) {
-			pp_unwind_touch(u, p); /* there may be room next time */
-			return;
-		}
-		unref_block(u, in->block);
-		in->block = b;
+	want_files(u, p);
+	r = find_identity(u, p, up_to_ns, &space);
+	if (r == -EAGAIN)
+		enqueue(u, p);
+	if (r < 0)
+		return;
+	if (p->dirty || in->stale || !in->block)
+		r = renew_block(u, p, shared);
+	if (r < 0) {
+		withdraw(u, p, &space);
+		pp_unwind_touch(u, p); /* there may be room next time */
+		if (r != -EAGAIN)
+			pp_count(PP_C_spaces_refused);
+		return;
 	}
-	p->dirty = in->stale = false;
 	space.gen = in->block->gen;
 	space.block = in->block->word;
 	space.nr_mappings = in->block->nr;
@@ -383,21 +487,24 @@ static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_
 
 void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns)
 {
-	size_t n;
+	uint64_t start_ns = pp_now_ns(), now_ns = start_ns;
+	struct pp_u64map shared = { 0 };
+	size_t n, i;
 
-	pp_tables_settle(u->tables, pp_now_ns());
 	install_waiting(u);
 	/* What syncing touches comes next time. */
 	n = u->nr_queue;
-	for (size_t i = 0; i < n; i++) {
-		struct pp_process *p = pp_processes_by_id(u->processes, u->queue[i]);
+	for (i = 0; i < n && now_ns < start_ns + SYNC_NS; i++, now_ns = pp_now_ns()) {
+		struct pp_process *p = pp_processes_by_id(u->processes, u->queue[i].process);
 
 		if (p && p->unwind)
-			sync_process(u, p, up_to_ns);
+			sync_process(u, p, up_to_ns, &shared);
 	}
-	u->nr_queue -= n;
-	for (size_t i = 0; i < u->nr_queue; i++)
-		u->queue[i] = u->queue[n + i];
+	pp_u64map_done(&shared);
+	u->nr_queue -= i;
+	memmove(u->queue, u->queue + i, u->nr_queue * sizeof(*u->queue));
+	/* Those still waiting may have blocks that lead to what was dropped since they wait. */
+	pp_tables_settle(u->tables, u->nr_queue ? MIN(u->queue[0].since_ns, now_ns) : now_ns);
 }
 
 /* BPF has given the child what the parent had at that instant; the next sync makes it what the
@@ -411,9 +518,27 @@ void pp_unwind_forked(struct pp_unwind *u, struct pp_process *parent, struct pp_
 	to->wanted = from->wanted;
 	to->stale = from->stale || parent->dirty;
 	to->block = from->block;
-	if (to->block)
+	if (to->block) {
 		to->block->refs++;
+		child->dirty = false; /* the block says it all, but for what is stale */
+	}
 	enqueue(u, child);
+}
+
+void pp_unwind_ended(struct pp_unwind *u, struct pp_process *p)
+{
+	struct installed *in = p->unwind;
+	struct pp_space space;
+
+	if (!in || !in->block)
+		return;
+	/* BPF has replaced it at the exec, or removed it when the last thread ended; where threads
+	 * go on, it must not lead to what will be another's. */
+	if (!p->execed && pp_bpf_get_space(u->bpf, p->pid, &space) && space.gen == in->block->gen &&
+	    space.block == in->block->word)
+		pp_bpf_drop_space(u->bpf, p->pid);
+	unref_block(u, in->block);
+	in->block = NULL;
 }
 
 void pp_unwind_gone(struct pp_unwind *u, struct pp_process *p)

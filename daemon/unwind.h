@@ -22,6 +22,9 @@ void pp_unwind_set_files(struct pp_unwind *u, struct pp_files *files);
 
 /* The process's mappings, or what is known of their files, changed. */
 void pp_unwind_touch(struct pp_unwind *u, struct pp_process *p);
+/* A walk found the process wanting, though more is known of it: what BPF has is seen to, at most
+ * once a second. */
+void pp_unwind_check(struct pp_unwind *u, struct pp_process *p, uint64_t now_ns);
 /* Everything about the process is wanted: its files' tables are loaded. */
 void pp_unwind_want(struct pp_unwind *u, struct pp_process *p);
 /* Installs what changed; up_to_ns: life-cycle records up to then have been applied. */
@@ -29,6 +32,8 @@ void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns);
 
 /* Life of processes and objects (hooks of proc/processes.h and files.h). */
 void pp_unwind_forked(struct pp_unwind *u, struct pp_process *parent, struct pp_process *child);
+/* By an exit or an exec. */
+void pp_unwind_ended(struct pp_unwind *u, struct pp_process *p);
 void pp_unwind_gone(struct pp_unwind *u, struct pp_process *p);
 void pp_unwind_loaded(struct pp_unwind *u, struct pp_object *o, int table_fd);
 void pp_unwind_object_free(struct pp_unwind *u, struct pp_object *o);

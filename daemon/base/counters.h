@@ -21,6 +21,7 @@
 	X(names_failed, "batches of names that the worker failed on")                          \
 	X(tables_evicted, "unwind tables evicted for others")                                  \
 	X(tables_refused, "unwind tables that did not fit the budget")                         \
+	X(rules_refused, "unwind rules over the limit; walks end at them")                     \
 	X(spaces_refused, "processes whose mappings BPF could not take")                       \
 	X(frames_unsure, "leaf frames whose direct caller may be missing")                     \
 	X(python_unnamed, "Python or JIT frames without an entry in a perf map")               \
@@ -38,6 +39,7 @@
 	X(processes_late, "samples of processes that ended too long before; lost")             \
 	X(processes_mismatched, "processes found to be another life than the records said")    \
 	X(mappings_malformed, "mappings refused because their fields make no sense")           \
+	X(rescans, "processes read again because a walk left the mappings known")              \
 	X(scans_refused, "processes not read again after repeated failures")                   \
 	X(reader_stuck, "processes given up because their files did not answer in time")       \
 	X(reader_died, "reader processes that died over a request")                            \

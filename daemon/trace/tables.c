@@ -7,6 +7,7 @@
 #include "trace/tables.h"
 
 #include "base/clock.h"
+#include "base/counters.h"
 #include "base/u64map.h"
 #include "trace/bpf.h"
 
@@ -14,11 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define UNIT_WORDS     256U
-#define CHUNK_UNITS    (PP_CHUNK_WORDS / UNIT_WORDS)
-#define TABLE_ALIGN    (PP_ROWS_ALIGN / UNIT_WORDS)
-#define SETTLE_NS      (100 * NSEC_PER_MSEC) /* far more than a walk takes */
+#define UNIT_WORDS  256U
+#define CHUNK_UNITS (PP_CHUNK_WORDS / UNIT_WORDS)
+#define TABLE_ALIGN (PP_ROWS_ALIGN / UNIT_WORDS)
+#define SETTLE_NS   (100 * NSEC_PER_MSEC) /* far more than a walk takes */
+/* One file's rules that no other had before: libpython has 450 in all, LLVM 900. What somebody made
+ * up must not take the numbers of all other files. */
+#define NEW_RULES_MAX  2048
 #define BLOCK_UNITS(n) ((uint32_t)(((n)*PP_MAPPING_WORDS + UNIT_WORDS - 1) / UNIT_WORDS))
+
+#define UNSUPPORTED_NUMBER 0 /* of the rule PP_RULE_UNSUPPORTED */
 
 struct dropped {
 	uint64_t since_ns;
@@ -35,7 +41,8 @@ struct pp_tables {
 	pid_t giver;
 	uint8_t *used; /* one byte a unit */
 	uint32_t low;  /* no unit below is free */
-	uint32_t units_used;
+	uint32_t units_used, block_units;
+	uint32_t table_units_settling;
 	struct pp_table tables[PP_TABLES_MAX];
 	uint8_t slot_used[PP_TABLES_MAX];
 	uint32_t table_units[PP_TABLES_MAX];
@@ -127,34 +134,6 @@ static void see_to_growth(struct pp_tables *s)
 		pp_bpf_free_chunk(s->bpf, &s->chunks[s->nr_chunks + --s->nr_coming]);
 }
 
-int pp_tables_new(struct pp_tables **ret, struct pp_bpf *bpf, size_t budget_bytes)
-{
-	_cleanup_(pp_tables_freep) struct pp_tables *s = calloc(1, sizeof(*s));
-	size_t chunks = MAX(budget_bytes / (PP_CHUNK_WORDS * sizeof(uint32_t)), (size_t)1);
-	int r;
-
-	if (!s)
-		return -ENOMEM;
-	s->bpf = bpf;
-	s->chunks_max = (uint32_t)MIN(chunks, (size_t)PP_CHUNKS_MAX);
-	s->used = calloc(s->chunks_max, CHUNK_UNITS);
-	if (!s->used)
-		return -ENOMEM;
-	s->used[0] = 1; /* word 0 stays free of blocks, so that 0 can mean none */
-	s->units_used = 1;
-	s->rule_numbers.max = PP_RULES_MAX;
-	/* The first chunk before the loop begins: the first processes need not wait for it. */
-	r = make_chunks(s, 1);
-	if (r < 0)
-		return r;
-	r = pp_bpf_add_chunks(bpf, 0, s->chunks, s->nr_coming);
-	if (r < 0)
-		return r;
-	chunks_have_come(s);
-	*ret = TAKE_PTR(s);
-	return 0;
-}
-
 /* ---- Space ----------------------------------------------------------------------------------- */
 
 /* The first run of n free units at the alignment, or -1. */
@@ -204,8 +183,10 @@ static void give_back(struct pp_tables *s, const struct dropped *d)
 	memset(s->used + d->unit, 0, d->nr_units);
 	s->low = MIN(s->low, d->unit);
 	s->units_used -= d->nr_units;
-	if (d->slot >= 0)
-		s->slot_used[d->slot] = 0;
+	if (d->slot < 0)
+		return;
+	s->slot_used[d->slot] = 0;
+	s->table_units_settling -= d->nr_units;
 }
 
 /* Without memory to remember it by, the space is lost until the daemon ends rather than reused
@@ -222,14 +203,16 @@ static void drop_later(struct pp_tables *s, uint32_t unit, uint32_t n, int slot)
 		s->dropped_cap = cap;
 	}
 	s->dropped[s->nr_dropped++] = (struct dropped){ pp_now_ns(), unit, n, slot };
+	if (slot >= 0)
+		s->table_units_settling += n;
 }
 
-void pp_tables_settle(struct pp_tables *s, uint64_t now_ns)
+void pp_tables_settle(struct pp_tables *s, uint64_t until_ns)
 {
 	size_t n = 0;
 
 	see_to_growth(s);
-	while (n < s->nr_dropped && s->dropped[n].since_ns + SETTLE_NS <= now_ns)
+	while (n < s->nr_dropped && s->dropped[n].since_ns + SETTLE_NS <= until_ns)
 		give_back(s, &s->dropped[n++]);
 	if (!n)
 		return;
@@ -250,13 +233,15 @@ static void write_words(struct pp_tables *s, uint32_t word, const uint32_t *from
 }
 
 /* The machine-wide number of a rule; rules are only ever added, so cached numbers stay right. */
-static int rule_number(struct pp_tables *s, uint32_t rule)
+static int rule_number(struct pp_tables *s, uint32_t rule, uint32_t *nr_new)
 {
 	uint64_t number;
 	int r;
 
 	if (pp_u64map_get(&s->rule_numbers, rule, &number))
 		return (int)number;
+	if (++*nr_new > NEW_RULES_MAX)
+		return -ENOSPC;
 	number = s->rule_numbers.len;
 	r = pp_u64map_put(&s->rule_numbers, rule, number);
 	if (r < 0)
@@ -265,16 +250,32 @@ static int rule_number(struct pp_tables *s, uint32_t rule)
 	return (int)number;
 }
 
+/* Rules that have no number any more are as unsupported ones: walks end there and say so. */
 static int map_rules(struct pp_tables *s, const struct pp_table_source *t, uint16_t *numbers)
 {
-	for (uint32_t i = 0; i < t->nr_rules; i++) {
-		int r = rule_number(s, t->rules[i]);
+	uint32_t nr_new = 0;
 
+	for (uint32_t i = 0; i < t->nr_rules; i++) {
+		int r = rule_number(s, t->rules[i], &nr_new);
+
+		if (r == -ENOSPC) {
+			pp_count(PP_C_rules_refused);
+			r = UNSUPPORTED_NUMBER;
+		}
 		if (r < 0)
 			return r;
 		numbers[i] = (uint16_t)r;
 	}
 	return 0;
+}
+
+/* The first number is taken while there are any. */
+static int number_unsupported(struct pp_tables *s)
+{
+	uint32_t nr_new = 0;
+	int r = rule_number(s, PP_RULE(PP_RULE_UNSUPPORTED, 0, 0), &nr_new);
+
+	return r < 0 ? r : 0;
 }
 
 static int find_slot(const struct pp_tables *s)
@@ -304,6 +305,8 @@ int pp_tables_put(struct pp_tables *s, const struct pp_table_source *t)
 	int64_t unit;
 	int slot, r;
 
+	if (units > s->chunks_max * CHUNK_UNITS - TABLE_ALIGN)
+		return -EFBIG;
 	slot = find_slot(s);
 	if (slot < 0)
 		return slot;
@@ -350,13 +353,23 @@ uint32_t pp_tables_words(const struct pp_tables *s, int slot)
 	return s->table_units[slot] * UNIT_WORDS;
 }
 
+uint32_t pp_tables_settling(const struct pp_tables *s)
+{
+	return s->table_units_settling * UNIT_WORDS;
+}
+
 int pp_tables_put_block(struct pp_tables *s, const struct pp_mapping *mappings, size_t n,
 			uint32_t *ret)
 {
-	int64_t unit = take_units(s, BLOCK_UNITS(n), 1, true);
+	uint32_t units = BLOCK_UNITS(n);
+	int64_t unit;
 
+	if (s->block_units + units > s->chunks_max * CHUNK_UNITS / 2)
+		return -EDQUOT;
+	unit = take_units(s, units, 1, true);
 	if (unit < 0)
 		return (int)unit;
+	s->block_units += units;
 	*ret = (uint32_t)unit * UNIT_WORDS;
 	write_words(s, *ret, (const uint32_t *)mappings, (uint32_t)(n * PP_MAPPING_WORDS));
 	return 0;
@@ -364,7 +377,39 @@ int pp_tables_put_block(struct pp_tables *s, const struct pp_mapping *mappings, 
 
 void pp_tables_drop_block(struct pp_tables *s, uint32_t block, size_t n)
 {
+	s->block_units -= BLOCK_UNITS(n);
 	drop_later(s, block / UNIT_WORDS, BLOCK_UNITS(n), -1);
+}
+
+int pp_tables_new(struct pp_tables **ret, struct pp_bpf *bpf, size_t budget_bytes)
+{
+	_cleanup_(pp_tables_freep) struct pp_tables *s = calloc(1, sizeof(*s));
+	size_t chunks = MAX(budget_bytes / (PP_CHUNK_WORDS * sizeof(uint32_t)), (size_t)1);
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->bpf = bpf;
+	s->chunks_max = (uint32_t)MIN(chunks, (size_t)PP_CHUNKS_MAX);
+	s->used = calloc(s->chunks_max, CHUNK_UNITS);
+	if (!s->used)
+		return -ENOMEM;
+	s->used[0] = 1; /* word 0 stays free of blocks, so that 0 can mean none */
+	s->units_used = 1;
+	s->rule_numbers.max = PP_RULES_MAX;
+	r = number_unsupported(s);
+	if (r < 0)
+		return r;
+	/* The first chunk before the loop begins: the first processes need not wait for it. */
+	r = make_chunks(s, 1);
+	if (r < 0)
+		return r;
+	r = pp_bpf_add_chunks(bpf, 0, s->chunks, s->nr_coming);
+	if (r < 0)
+		return r;
+	chunks_have_come(s);
+	*ret = TAKE_PTR(s);
+	return 0;
 }
 
 void pp_tables_usage(const struct pp_tables *s, struct pp_tables_usage *ret)

@@ -2,11 +2,12 @@
 /*
  * The unwind store: tables and mapping blocks in the word space that BPF searches (see pp_types.h).
  * It grows by chunks up to a byte budget. Growing takes a moment: whoever is told -EAGAIN tries
- * again after pp_tables_settle() has been called a few times; whoever is told -ENOSPC evicts
- * something first.
+ * again after pp_tables_settle() has been called a few times; whoever is told -ENOSPC drops
+ * something first, and waits until that has settled.
  *
  * What is dropped is reused only a moment later: a walk that found it an instant before must not
- * read another's words. Call pp_tables_settle() regularly.
+ * read another's words. Nor must a block that still leads to a dropped table see another take its
+ * slot: the caller says up to when it has replaced those.
  */
 #pragma once
 
@@ -27,19 +28,25 @@ int pp_tables_new(struct pp_tables **ret, struct pp_bpf *bpf, size_t budget_byte
 struct pp_tables *pp_tables_free(struct pp_tables *s);
 PP_DEFINE_CLEANUP(struct pp_tables *, pp_tables_free)
 
-/* Returns the table's slot, -EAGAIN, -ENOSPC (budget, slots or rules used up) or -ENOMEM. */
+/* Returns the table's slot, -EAGAIN, -ENOSPC (budget or slots used up), -EFBIG (larger than the
+ * budget) or -ENOMEM. */
 int pp_tables_put(struct pp_tables *s, const struct pp_table_source *table);
 void pp_tables_drop(struct pp_tables *s, int slot);
 /* Words that the table takes. */
 uint32_t pp_tables_words(const struct pp_tables *s, int slot);
 
-/* A block of mappings; returns its word number (never 0) in *ret, -EAGAIN or -ENOSPC. */
+/* Words of dropped tables that have not been freed yet. */
+uint32_t pp_tables_settling(const struct pp_tables *s);
+
+/* A block of mappings; returns its word number (never 0) in *ret, -EAGAIN, -ENOSPC, or -EDQUOT:
+ * blocks have half the budget at the most, so that nobody's mappings leave no room for tables. */
 int pp_tables_put_block(struct pp_tables *s, const struct pp_mapping *mappings, size_t n,
 			uint32_t *ret);
 void pp_tables_drop_block(struct pp_tables *s, uint32_t block, size_t n);
 
-/* Frees what was dropped long enough ago, and takes in room that has come. */
-void pp_tables_settle(struct pp_tables *s, uint64_t now_ns);
+/* Frees what was dropped long enough before until_ns, and takes in room that has come. until_ns: no
+ * block refers any more to what was dropped before; now, at the latest. */
+void pp_tables_settle(struct pp_tables *s, uint64_t until_ns);
 
 struct pp_tables_usage {
 	uint64_t bytes, budget; /* of chunks */
