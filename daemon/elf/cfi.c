@@ -272,19 +272,19 @@ static int compare_fdes(const void *a, const void *b)
 	return x->order < y->order ? -1 : 1;
 }
 
-int pp_cfi_add_row(struct pp_cfi *o, uint64_t address, uint32_t rule)
+int pp_cfi_add_row(struct pp_cfi *cfi, uint64_t address, uint32_t rule)
 {
-	uint32_t offset = (uint32_t)(address - o->start);
+	uint32_t offset = (uint32_t)(address - cfi->start);
 	int r;
 
-	if (o->nr_rows && o->rows[o->nr_rows - 1].offset == offset)
-		o->nr_rows--;
-	if (o->nr_rows && o->rows[o->nr_rows - 1].rule == rule)
+	if (cfi->nr_rows && cfi->rows[cfi->nr_rows - 1].offset == offset)
+		cfi->nr_rows--;
+	if (cfi->nr_rows && cfi->rows[cfi->nr_rows - 1].rule == rule)
 		return 0;
-	r = grow((void **)&o->rows, &o->cap_rows, o->nr_rows, sizeof(*o->rows), ROWS_MAX);
+	r = grow((void **)&cfi->rows, &cfi->cap_rows, cfi->nr_rows, sizeof(*cfi->rows), ROWS_MAX);
 	if (r < 0)
 		return r;
-	o->rows[o->nr_rows++] = (struct pp_cfi_row){ offset, rule };
+	cfi->rows[cfi->nr_rows++] = (struct pp_cfi_row){ offset, rule };
 	return 0;
 }
 
