@@ -235,15 +235,22 @@ static __always_inline __u32 stub_rule(struct pp_walk *w, __u32 leaf)
 
 /* ---- 4: the frame pointer -------------------------------------------------------------------- */
 
+static __always_inline bool is_restorer(struct pp_walk *w, int begin)
+{
+	return CODE_AT(w, __u64, begin) == RESTORER_HEAD &&
+	       CODE_AT(w, __u8, begin + 8) == RESTORER_TAIL;
+}
+
 /* At a return address the convention holds, but for a signal's. A leaf may stand in a prologue or
  * at its ret, which its code tells, or in a function that sets up no frame, which nothing tells:
  * then its direct caller is missing from the chain, and the frame is marked. */
 static __always_inline __u32 frame_pointer_rule(struct pp_walk *w, __u32 leaf)
 {
+	/* In the kernel the pc is behind the syscall: where rows there are end. */
+	if (is_restorer(w, 0) || (leaf && (is_restorer(w, -7) || is_restorer(w, -9))))
+		return PP_RULE(PP_RULE_SIGNAL, 0, 0);
 	if (!leaf)
-		return CODE_AT(w, __u64, 0) == RESTORER_HEAD && CODE_AT(w, __u8, 8) == RESTORER_TAIL
-			       ? PP_RULE(PP_RULE_SIGNAL, 0, 0)
-			       : RULE_FP;
+		return RULE_FP;
 	if (CODE_AT(w, __u8, 0) == CODE_PUSH_RBP || CODE_AT(w, __u8, 0) == CODE_RET ||
 	    CODE_AT(w, __u32, 0) == ENDBR64 ||
 	    (CODE_AT(w, __u32, 0) & GO_CHECK_MASK) == GO_STACK_CHECK ||
