@@ -164,6 +164,7 @@ static void get_python(void *userdata, const struct pp_process *p, struct pp_api
 			sizeof(ret->version) - 1);
 	ret->trampolines = pp_trampolines_text(pp_coverage_trampolines(&py->coverage));
 	ret->map_path = py->path;
+	ret->map_entries = py->map_entries;
 	if (py->pymap) {
 		pp_perfmap_get_stats(pp_pymap_map(py->pymap), &stats);
 		ret->map_entries = stats.entries;
@@ -192,6 +193,7 @@ static int session_start(void *userdata, const struct pp_api_session_request *re
 
 	pp_manager_pump(m); /* the caller may have forked a moment ago */
 	r = pp_sessions_start(m->sessions, &config, ret);
+	pp_manager_rate_changed(m);
 	p = request->pid ? pp_processes_by_pid(m->processes, request->pid) : NULL;
 	if (r >= 0 && p)
 		pp_unwind_want(m->unwind, p);
@@ -237,8 +239,12 @@ static int set_frequency(void *userdata, unsigned int hz)
 {
 	struct pp_manager *m = userdata;
 
+	int r;
+
 	pp_manager_pump(m); /* what was sampled until now weighs what it did */
-	return pp_sessions_set_frequency(m->sessions, hz);
+	r = pp_sessions_set_frequency(m->sessions, hz);
+	pp_manager_rate_changed(m);
+	return r;
 }
 
 void pp_manager_fill_backend(struct pp_manager *m, struct pp_api_backend *b)

@@ -150,6 +150,17 @@ static bool in_first_pid_namespace(void)
 	return n < 0 || ((size_t)n == strlen(first) && memcmp(name, first, strlen(first)) == 0);
 }
 
+/* A descriptor for each Python's map, and for each file being read. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run_daemon(const struct pp_manager_config *config)
 {
 	_cleanup_(pp_manager_freep) struct pp_manager *m = NULL;
@@ -158,6 +169,7 @@ static int run_daemon(const struct pp_manager_config *config)
 
 	/* Inherited by the children. Where it is not permitted things only come later. */
 	(void)setpriority(PRIO_PROCESS, 0, NICENESS);
+	raise_descriptors();
 	r = pp_manager_new(&m, config, &problem);
 	if (r < 0) {
 		if (problem)

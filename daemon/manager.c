@@ -24,9 +24,9 @@
 /* The ring holds what comes between two drains at the highest rate, on every CPU; see
  * drain_interval. */
 #define RING_BYTES_PER_CPU (512 * KIB)
-#define DRAIN_SLOW_USEC	   (100 * USEC_PER_MSEC) /* up to 1 kHz */
+#define DRAIN_SLOW_USEC	   (100 * USEC_PER_MSEC) /* up to FAST_FREQUENCY: 50 samples a CPU */
 #define DRAIN_FAST_USEC	   (20 * USEC_PER_MSEC)	 /* above: 200 samples a CPU, of up to 2 KB */
-#define FAST_FREQUENCY	   500
+#define FAST_FREQUENCY	   500			 /* Hz, of all sets together */
 #define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC) /* an exec's records come in a burst: taken at once */
 #define CPUS_NS		   (5 * NSEC_PER_SEC)  /* how soon a CPU that came online is sampled */
 #define SCANS_MAX	   16		       /* at a time, so that other requests get through */
@@ -377,8 +377,13 @@ void pp_manager_pump(struct pp_manager *m)
 
 static uint64_t drain_interval(const struct pp_manager *m)
 {
-	return pp_sessions_fastest(m->sessions) > FAST_FREQUENCY ? DRAIN_FAST_USEC
-								 : DRAIN_SLOW_USEC;
+	return pp_sessions_rate(m->sessions) > FAST_FREQUENCY ? DRAIN_FAST_USEC : DRAIN_SLOW_USEC;
+}
+
+void pp_manager_rate_changed(struct pp_manager *m)
+{
+	/* The interval under way may be too long for what comes from now on. */
+	(void)sd_event_source_set_time_relative(m->drain_timer, drain_interval(m));
 }
 
 static int on_drain_timer(sd_event_source *s, _unused_ uint64_t usec, void *userdata)
@@ -417,14 +422,8 @@ static int on_stop(sd_event_source *s, _unused_ const struct signalfd_siginfo *s
 static int add_sources(struct pp_manager *m)
 {
 	const uint64_t accuracy = USEC_PER_MSEC;
-	sigset_t mask;
 	int r;
 
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
-		return -errno;
 	if ((r = sd_event_add_signal(m->event, &m->sigterm, SIGTERM, on_stop, m)) < 0 ||
 	    (r = sd_event_add_signal(m->event, &m->sigint, SIGINT, on_stop, m)) < 0 ||
 	    (r = sd_event_add_io(m->event, &m->life_io, pp_sideband_fd(m->sideband), EPOLLIN,
@@ -564,6 +563,17 @@ static int start_api(struct pp_manager *m, const char **ret_problem)
 	return r;
 }
 
+/* From the beginning: what is made must be removed again whenever the signal comes. */
+static int hold_signals(void)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	return sigprocmask(SIG_BLOCK, &mask, NULL) < 0 ? -errno : 0;
+}
+
 int pp_manager_new(struct pp_manager **ret, const struct pp_manager_config *config,
 		   const char **ret_problem)
 {
@@ -579,13 +589,14 @@ int pp_manager_new(struct pp_manager **ret, const struct pp_manager_config *conf
 	if (uname(&names) == 0)
 		memcpy(m->kernel_release, names.release,
 		       MIN(sizeof(m->kernel_release) - 1, strlen(names.release)));
-	r = sd_event_new(&m->event);
-	if (r < 0)
+	if ((r = hold_signals()) < 0 || (r = sd_event_new(&m->event)) < 0)
 		return r;
 	if ((r = new_kernel_side(m, ret_problem)) < 0 || (r = new_rooms(m)) < 0 ||
 	    (r = start_sampling(m, ret_problem)) < 0 || (r = start_api(m, ret_problem)) < 0 ||
 	    (r = add_sources(m)) < 0)
 		return r;
+	/* Who was here before us. Those who come are told by records from here on. */
+	(void)pp_processes_list(m->processes, pp_now_ns());
 	*ret = TAKE_PTR(m);
 	return 0;
 }

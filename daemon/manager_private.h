@@ -62,4 +62,6 @@ struct pp_manager {
 };
 
 void pp_manager_pump(struct pp_manager *m);
+/* Sets were opened or closed, or changed their rate. */
+void pp_manager_rate_changed(struct pp_manager *m);
 void pp_manager_fill_backend(struct pp_manager *m, struct pp_api_backend *b);

@@ -10,6 +10,9 @@
 #include <fcntl.h>
 #include <string.h>
 
+/* How long after a process's end its map is kept for samples that come late. */
+#define AFTERLIFE_NS (5 * NSEC_PER_SEC)
+
 struct pp_pythons {
 	struct pp_reader *reader;
 	struct pp_store *store;
@@ -218,7 +221,7 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 
 	if (!py)
 		return PP_FRAME_UNKNOWN;
-	if (!py->pymap)
+	if (!py->pymap && !py->over)
 		want_map(ps, py);
 	if (py->pymap && pp_pymap_generation(py->pymap) != py->generation) {
 		py->generation = pp_pymap_generation(py->pymap);
@@ -342,6 +345,7 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 	struct pp_python *py = rq->process->python;
 	uint64_t now_ns = pp_now_ns();
 
+	py->asking = false;
 	if (error) {
 		refuse_map(py, reason_of(error), now_ns);
 	} else if (*fd < 0) {
@@ -364,6 +368,7 @@ static void on_data(void *userdata, int error, uint64_t size, const void *data, 
 	struct pp_python *py = rq->process->python;
 	uint64_t now_ns = pp_now_ns();
 
+	py->asking = false;
 	if (error)
 		pp_pymap_failed(py->pymap, reason_of(error), now_ns);
 	else
@@ -371,6 +376,22 @@ static void on_data(void *userdata, int error, uint64_t size, const void *data, 
 	settle_pending(rq->pythons, py);
 	serve(rq->pythons, py, now_ns);
 	request_free(rq);
+}
+
+/* The process has ended and every name is known that will be: windows name it for ten minutes yet,
+ * and that must not cost a descriptor and its whole map. */
+static void let_go(struct pp_python *py)
+{
+	struct pp_perfmap_stats stats;
+
+	pp_perfmap_get_stats(pp_pymap_map(py->pymap), &stats);
+	py->map_entries = stats.entries;
+	py->map_full = stats.full;
+	py->map_state = pp_pymap_state(py->pymap);
+	py->map_reason = pp_pymap_reason(py->pymap);
+	py->pymap = pp_pymap_free(py->pymap);
+	py->fd = pp_close(py->fd);
+	py->over = true;
 }
 
 /* Does what the map wants now. */
@@ -391,8 +412,10 @@ static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
 		r = pp_reader_perfmap(ps->reader, target, on_perfmap, rq);
 	else
 		r = pp_reader_read(ps->reader, target, py->fd, want.offset, want.len, on_data, rq);
-	if (r >= 0)
+	if (r >= 0) {
+		py->asking = true;
 		return;
+	}
 	if (rq)
 		request_free(rq);
 	if (r != -EBUSY)
@@ -404,6 +427,18 @@ static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
 	settle_pending(ps, py);
 }
 
+static bool is_over(const struct pp_python *py, uint64_t now_ns)
+{
+	struct pp_pymap_request want;
+
+	if (py->process->alive || py->asking || py->pcs.nr_pending ||
+	    py->process->exit_ns + AFTERLIFE_NS > now_ns)
+		return false;
+	/* What it would do at any time from now on: nothing. */
+	pp_pymap_next(py->pymap, 0, &want);
+	return want.action == PP_PYMAP_NOTHING && want.due_ns == UINT64_MAX;
+}
+
 void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
 {
 	for (struct pp_python *py = ps->newest; py; py = py->older) {
@@ -411,6 +446,8 @@ void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
 			continue;
 		settle_pending(ps, py);
 		serve(ps, py, now_ns);
+		if (is_over(py, now_ns))
+			let_go(py);
 	}
 }
 
@@ -441,6 +478,10 @@ struct pp_remedy pp_python_remedy(const struct pp_python *py)
 	struct pp_perfmap_stats stats = { 0 };
 	struct pp_remedy_facts facts = {
 		.version = py->version,
+		.map = py->map_state,
+		.reason = py->map_reason,
+		.map_full = py->map_full,
+		.entries = py->map_entries,
 		.coverage = py->coverage,
 		.spawned = p->cmdline && pp_remedy_is_spawned(p->cmdline->text, p->cmdline->len),
 	};

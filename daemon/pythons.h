@@ -26,6 +26,12 @@ struct pp_python {
 	int fd;			       /* of the map, -1: not open */
 	uint32_t version;	       /* see python/version.h; 0: unknown */
 	bool is_python, arena;
+	bool asking; /* the reader has a request for the map */
+	/* The process has ended, and the map was let go; what it was then: */
+	bool over, map_full;
+	enum pp_pymap_state map_state;
+	enum pp_pymap_reason map_reason;
+	uint64_t map_entries;
 	bool refused;			 /* its map could not be trusted or opened */
 	struct pp_python *older, *newer; /* all of them */
 };

@@ -2,6 +2,7 @@
 #include "sessions.h"
 
 #include "base/clock.h"
+#include "base/counters.h"
 #include "trace/bpf.h"
 
 #define SESSION_PIDS_MAX 65536 /* descendants that a tree session follows */
@@ -115,14 +116,14 @@ unsigned int pp_sessions_frequency(const struct pp_sessions *ss)
 	return pp_events_frequency(ss->sets[0].events);
 }
 
-unsigned int pp_sessions_fastest(const struct pp_sessions *ss)
+unsigned int pp_sessions_rate(const struct pp_sessions *ss)
 {
-	unsigned int fastest = 0;
+	unsigned int rate = 0;
 
 	for (unsigned int i = 0; i < PP_SETS_MAX; i++)
 		if (ss->sets[i].events)
-			fastest = MAX(fastest, pp_events_frequency(ss->sets[i].events));
-	return fastest;
+			rate += pp_events_frequency(ss->sets[i].events);
+	return rate;
 }
 
 /* ---- Sets ------------------------------------------------------------------------------------ */
@@ -271,6 +272,23 @@ struct pp_profile *pp_sessions_session_profile(struct pp_sessions *ss, uint32_t 
 	return s ? s->profile : NULL;
 }
 
+/* Takes from the set's filter the processes that only this session wanted. */
+static void leave_filter(struct pp_sessions *ss, const struct session *leaving)
+{
+	uint64_t pid, unused;
+	size_t i = 0;
+
+	while (leaving->set && pp_u64map_next(&leaving->pids, &i, &pid, &unused)) {
+		const struct session *s = ss->sessions;
+
+		while (s && (s->stopped || s->set != leaving->set ||
+			     !pp_u64map_get(&s->pids, pid, &unused)))
+			s = s->next;
+		if (!s)
+			pp_bpf_filter_remove(ss->bpf, leaving->set, (pid_t)pid);
+	}
+}
+
 void pp_sessions_stop(struct pp_sessions *ss, uint32_t id)
 {
 	struct session *s = find(ss, id);
@@ -278,6 +296,7 @@ void pp_sessions_stop(struct pp_sessions *ss, uint32_t id)
 	if (!s || s->stopped)
 		return;
 	s->stopped = true;
+	leave_filter(ss, s);
 	refresh_set(ss, s->set);
 }
 
@@ -313,8 +332,10 @@ int pp_sessions_set_frequency(struct pp_sessions *ss, unsigned int hz)
 	ss->sets[0].events = events;
 	/* Sessions that listened in keep the rate they asked for. */
 	for (struct session *s = ss->sessions; s; s = s->next)
-		if (s->set == 0 && !s->stopped && join_set(ss, s) < 0)
+		if (s->set == 0 && !s->stopped && join_set(ss, s) < 0) {
+			pp_count(PP_C_sessions_cut);
 			s->stopped = true;
+		}
 	return 0;
 }
 

@@ -31,11 +31,13 @@ PP_DEFINE_CLEANUP(struct pp_sessions *, pp_sessions_free)
 /* The service's own. */
 struct pp_profile *pp_sessions_profile(struct pp_sessions *ss);
 unsigned int pp_sessions_frequency(const struct pp_sessions *ss);
+/* Sessions that listen in on the service's samples keep the rate they asked for, in a set of their
+ * own; where none is free they end, and are counted. */
 int pp_sessions_set_frequency(struct pp_sessions *ss, unsigned int hz);
-/* Of all sets in use. */
-unsigned int pp_sessions_fastest(const struct pp_sessions *ss);
+/* Samples a second and CPU, of all sets together. */
+unsigned int pp_sessions_rate(const struct pp_sessions *ss);
 
-/* -EINVAL: an impossible rate; -EBUSY: no set or session is free; -ESRCH: no such process. */
+/* -EINVAL: an impossible rate; -EBUSY: no set or session is free, or the tree is too large. */
 int pp_sessions_start(struct pp_sessions *ss, const struct pp_session_config *config,
 		      uint32_t *ret_id);
 struct pp_profile *pp_sessions_session_profile(struct pp_sessions *ss, uint32_t id);

@@ -222,6 +222,22 @@ int pp_bpf_filter_add(struct pp_bpf *b, unsigned int set, pid_t pid, bool tree)
 	return bpf_map_update_elem(fd, &key, &e, BPF_ANY);
 }
 
+void pp_bpf_filter_remove(struct pp_bpf *b, unsigned int set, pid_t pid)
+{
+	int fd = bpf_map__fd(b->skel->maps.filter);
+	struct pp_filter_entry e;
+	uint32_t key = (uint32_t)pid;
+
+	if (bpf_map_lookup_elem(fd, &key, &e) < 0)
+		return;
+	e.sets &= ~(1U << set);
+	e.tree &= ~(1U << set);
+	if (e.sets)
+		(void)bpf_map_update_elem(fd, &key, &e, BPF_EXIST);
+	else
+		(void)bpf_map_delete_elem(fd, &key);
+}
+
 void pp_bpf_filter_clear(struct pp_bpf *b, unsigned int set)
 {
 	int fd = bpf_map__fd(b->skel->maps.filter);

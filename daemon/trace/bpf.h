@@ -38,8 +38,9 @@ int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata);
 
 /* What a set samples. */
 int pp_bpf_set_filter(struct pp_bpf *b, unsigned int set, enum pp_filter filter);
-/* Adds or removes a process (and, with tree, its descendants to come) for a PP_FILTER_PIDS set. */
+/* Adds a process (and, with tree, its descendants to come) for a PP_FILTER_PIDS set; removes it. */
 int pp_bpf_filter_add(struct pp_bpf *b, unsigned int set, pid_t pid, bool tree);
+void pp_bpf_filter_remove(struct pp_bpf *b, unsigned int set, pid_t pid);
 /* Drops the set's bit from every process. */
 void pp_bpf_filter_clear(struct pp_bpf *b, unsigned int set);
 

@@ -28,5 +28,6 @@ struct pp_life {
 	uint32_t dev_major, dev_minor;
 	uint64_t ino;
 	uint32_t prot;
+	uint32_t order;	  /* the trace's own: records of one instant stay in theirs */
 	const char *path; /* valid during the call; "//anon", "[vdso]", … */
 };

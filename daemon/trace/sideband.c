@@ -19,6 +19,9 @@
 #define RING_BYTES (256 * KIB)
 #define PAGE	   4096ULL
 #define RECORD_MAX 8192 /* a path is at most 4096 bytes; the kernel's header.size is 16 bits */
+/* The kernel tells of a loss by a record, but only with the next one that does fit: on a CPU that
+ * goes quiet, never. A ring that has no room for any record may have refused one. */
+#define NEARLY_FULL (RING_BYTES - RECORD_MAX)
 
 struct cpu_ring {
 	int fd;
@@ -29,7 +32,8 @@ struct pp_sideband {
 	struct cpu_ring *rings; /* per possible CPU */
 	unsigned int cpus;
 	int epoll_fd;
-	bool lost;	       /* records were dropped on our side */
+	bool lost;	       /* records were dropped on our side, or may have been */
+	bool running;	       /* the rings there were at first are open */
 	struct pp_buf records; /* struct pp_life; path is an offset into paths, plus one */
 	struct pp_buf paths;
 };
@@ -91,10 +95,17 @@ static int open_event(unsigned int cpu)
 	return fd < 0 ? -errno : fd;
 }
 
+static uint64_t ring_head(const struct cpu_ring *ring)
+{
+	return __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE);
+}
+
 static void stop_cpu(struct pp_sideband *s, struct cpu_ring *ring)
 {
-	if (ring->page)
+	if (ring->page) {
+		s->lost |= ring_head(ring) != ring->page->data_tail;
 		munmap(ring->page, PAGE + RING_BYTES);
+	}
 	if (ring->fd >= 0)
 		(void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, ring->fd, NULL);
 	ring->page = NULL;
@@ -139,7 +150,10 @@ int pp_sideband_follow(struct pp_sideband *s)
 		r = start_cpu(s, cpu);
 		if (r < 0 && r != -ENODEV)
 			return r;
+		/* It has run unseen since it came, if not from the beginning. */
+		s->lost |= s->running;
 	}
+	s->running = true;
 	return 0;
 }
 
@@ -254,6 +268,7 @@ static int add_record(struct pp_sideband *s, const struct perf_event_header *h)
 	memcpy(&id, (const char *)h + h->size - sizeof(id), sizeof(id));
 	l.time_ns = id.time;
 	r = decode(s, h, h->size - sizeof(id), &l);
+	l.order = (uint32_t)(s->records.len / sizeof(l));
 	return r <= 0 ? r : pp_buf_add(&s->records, &l, sizeof(l));
 }
 
@@ -261,17 +276,20 @@ static int add_record(struct pp_sideband *s, const struct perf_event_header *h)
 static int read_ring(struct pp_sideband *s, struct cpu_ring *ring)
 {
 	const uint8_t *data = (const uint8_t *)ring->page + PAGE;
-	uint64_t head = __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE);
-	uint64_t tail = ring->page->data_tail;
+	uint64_t head = ring_head(ring), tail = ring->page->data_tail;
 	_Alignas(8) uint8_t copy[RECORD_MAX];
 	int r = 0;
 
+	s->lost |= head - tail > NEARLY_FULL;
 	while (tail < head && r >= 0) {
 		const struct perf_event_header *h = (const void *)(data + tail % RING_BYTES);
 		size_t size = h->size, left = RING_BYTES - tail % RING_BYTES;
 
-		if (size < sizeof(*h) || size > RECORD_MAX || size > head - tail)
+		if (size < sizeof(*h) || size > RECORD_MAX || size > head - tail) {
+			pp_count(PP_C_sideband_lost);
+			s->lost = true;
 			break;
+		}
 		if (size > left) { /* wraps round the end */
 			memcpy(copy, h, left);
 			memcpy(copy + left, data, size - left);
@@ -288,7 +306,9 @@ static int by_time(const void *pa, const void *pb)
 {
 	const struct pp_life *a = pa, *b = pb;
 
-	return a->time_ns < b->time_ns ? -1 : a->time_ns > b->time_ns;
+	if (a->time_ns != b->time_ns)
+		return a->time_ns < b->time_ns ? -1 : 1;
+	return a->order < b->order ? -1 : 1;
 }
 
 static void finish(struct pp_sideband *s)
@@ -300,8 +320,6 @@ static void finish(struct pp_sideband *s)
 		if (records[i].path)
 			records[i].path =
 				(const char *)s->paths.data + (uintptr_t)records[i].path - 1;
-	/* Each CPU's are in order already; equal times (coarse clocks) keep theirs through merging.
-	 */
 	if (n > 1)
 		qsort(records, n, sizeof(*records), by_time);
 }
