@@ -121,13 +121,15 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct tas
 				     bool in_kernel, struct pp_walk *w)
 {
 	struct pp_regs saved;
+	__u16 cs; /* what is above it in the slot is the processor's (FRED) */
 	void *at;
 
 	if (!in_kernel) {
 		w->pc = ctx->regs.ip;
 		w->sp = ctx->regs.sp;
 		w->bp = ctx->regs.bp;
-		return *(volatile __u64 *)&ctx->regs.cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
+		cs = *(volatile __u64 *)&ctx->regs.cs;
+		return cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
 	}
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !BPF_CORE_READ(task, mm))
 		return PP_END_NO_USER;
@@ -142,10 +144,12 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct tas
 	w->pc = saved.ip;
 	w->sp = saved.sp;
 	w->bp = saved.bp;
-	return saved.cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
+	cs = saved.cs;
+	return cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
 }
 
-/* Whether BPF has a picture of this very life of the process. */
+/* Whether BPF has a picture of this very life of the process. Looked at twice: where the daemon
+ * replaces it meanwhile, its place in the map may be another process's next. */
 static __always_inline bool enter_space(struct pp_walk *w)
 {
 	__u32 tgid = w->sample.tgid;
@@ -156,7 +160,7 @@ static __always_inline bool enter_space(struct pp_walk *w)
 	w->gen = space->gen;
 	w->block = space->block;
 	w->nr_mappings = space->nr_mappings;
-	return w->nr_mappings;
+	return *(volatile __u64 *)&space->start_ns == w->sample.start_ns && w->nr_mappings;
 }
 
 static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
@@ -252,14 +256,19 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *parent = (struct task_struct *)ctx->args[0];
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
 	__u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
+	__u64 start_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
 	struct pp_filter_entry *f, inherited;
 	struct pp_space *space, copy = { 0 };
 
 	if (from == to)
 		return 0; /* a thread */
 	space = bpf_map_lookup_elem(&spaces, &from);
-	if (space)
+	if (space) {
 		copy = *space;
+		/* As in enter_space. */
+		if (*(volatile __u64 *)&space->start_ns != start_ns)
+			copy = (struct pp_space){ 0 };
+	}
 	copy.start_ns = BPF_CORE_READ(child, start_boottime);
 	copy.since_ns = bpf_ktime_get_ns();
 	copy.exec_id = (__u32)BPF_CORE_READ(child, self_exec_id);

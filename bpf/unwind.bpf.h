@@ -50,6 +50,7 @@
 
 #define RULE_FP	       PP_RULE(PP_RULE_FP, 2, 2)
 #define RULE_FP_UNSURE PP_RULE(PP_RULE_FP_UNSURE, 2, 2)
+#define RULE_UNLOADED  PP_RULE(PP_RULE_MAX, 0, 0)
 
 /* Where a signal's ucontext, at the rule's rsp + 8a, has the registers: gregs are at its byte 40.
  */
@@ -134,7 +135,8 @@ static __always_inline struct pp_mapping *find_mapping(struct pp_walk *w, __u64 
 	return address >= m->start && address < m->end ? m : 0;
 }
 
-/* The rule for an ELF address; 0 (PP_RULE_NONE) if the table has none. */
+/* The rule for an ELF address; 0 (PP_RULE_NONE) if the table has none; RULE_UNLOADED if the table
+ * has just been evicted, which says nothing about the code. */
 static __always_inline __u32 table_rule(struct pp_walk *w, __u32 table, __u64 address)
 {
 	struct pp_table *t = bpf_map_lookup_elem(&tables, &table);
@@ -143,7 +145,9 @@ static __always_inline __u32 table_rule(struct pp_walk *w, __u32 table, __u64 ad
 	struct pp_rules *r;
 	__u32 *words;
 
-	if (!t || address < t->start)
+	if (!t || !t->nr_buckets)
+		return RULE_UNLOADED;
+	if (address < t->start)
 		return 0;
 	bucket = (address - t->start) >> PP_BUCKET_SHIFT;
 	if (bucket >= t->nr_buckets)
@@ -283,6 +287,10 @@ __noinline __u32 find_rule(__u64 pc, __u32 leaf)
 	}
 	if (m && m->kind == PP_MAPPING_TABLE)
 		rule = table_rule(w, m->table, address - m->bias);
+	if (rule == RULE_UNLOADED) {
+		w->sample.end = PP_END_NO_TABLE;
+		return 0;
+	}
 	if (!rule) {
 		if (read_code(w, pc)) {
 			w->sample.end = m ? PP_END_NO_ROW : PP_END_NO_MAPPING;
@@ -373,8 +381,8 @@ static __always_inline int read_slot(struct pp_walk *w, __u64 address, __u64 *re
 
 /*
  * The rules that are not "a register plus a constant": PLT entries, signal frames, realigned
- * frames. Computes the caller's frame into the walk. Returns 0, or -1 with the reason in
- * sample.end.
+ * frames; and the one that is not to be relied on. Computes the caller's frame into the walk.
+ * Returns 0, or -1 with the reason in sample.end.
  */
 __noinline int special_frame(__u32 rule)
 {
@@ -395,11 +403,27 @@ __noinline int special_frame(__u32 rule)
 		    read_slot(w, w->sp + a + SIGNAL_RBP, &bp) ||
 		    read_slot(w, w->sp + a + SIGNAL_RSP, &cfa))
 			return -1;
+		if (!ra) { /* it interrupted the call of a null pointer */
+			w->sample.end = PP_END_FP;
+			return -1;
+		}
 		w->pc = ra;
 		w->sp = cfa;
 		w->bp = bp;
 		w->leaf = 1;
 		return 0;
+	case PP_RULE_FP_UNSURE:
+		/* A leaf may use rbp for anything: what would end other walks well proves nothing.
+		 */
+		cfa = bp + 16;
+		w->sample.end = bp ? PP_END_STACK : PP_END_FP;
+		if (!bp || read_slot(w, bp + 8, &ra) || read_slot(w, bp, &bp))
+			return -1;
+		if (!ra) {
+			w->sample.end = PP_END_FP;
+			return -1;
+		}
+		break;
 	case PP_RULE_DEREF_RBP:
 		if (read_slot(w, w->bp + (__s64)(__s16)PP_RULE_A(rule) * 8, &cfa))
 			return -1;
@@ -466,11 +490,10 @@ static __always_inline int step(struct pp_walk *w, struct pp_cache *cache)
 		w->sample.end = PP_END_ROOT;
 		return 1;
 	}
-	if (kind == PP_RULE_FP || kind == PP_RULE_FP_UNSURE) {
+	if (kind == PP_RULE_FP) {
 		if (!bp) {
-			/* The ABI's mark of the outermost frame. A leaf may use rbp for anything.
-			 */
-			w->sample.end = kind == PP_RULE_FP ? PP_END_ROOT : PP_END_FP;
+			/* The ABI's mark of the outermost frame. */
+			w->sample.end = PP_END_ROOT;
 			return 1;
 		}
 		cfa = bp + 16;
