@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What manager.c (the loop) and backend.c (its answers to the API) share. */
+/* What manager.c (its life and the loop), pump.c, hooks.c (what its rooms report) and backend.c
+ * (its answers to the API) share. */
 #pragma once
 
 #include "api/backend.h"
 #include "base/buf.h"
+#include "files.h"
 #include "manager.h"
 #include "proc/processes.h"
 #include "profile/end.h"
@@ -12,7 +14,6 @@
 
 struct pp_api;
 struct pp_bpf;
-struct pp_files;
 struct pp_kernel;
 struct pp_pythons;
 struct pp_reader;
@@ -60,6 +61,13 @@ struct pp_manager {
 	const char *features[8];
 	char kernel_release[65];
 };
+
+/* hooks.c; userdata is the manager. */
+extern const struct pp_processes_hooks pp_manager_processes_hooks;
+extern const struct pp_files_hooks pp_manager_files_hooks;
+void pp_manager_ref_process(void *userdata, uint64_t id);
+void pp_manager_unref_process(void *userdata, uint64_t id);
+void pp_manager_swept(void *userdata, struct pp_store *store);
 
 void pp_manager_pump(struct pp_manager *m);
 /* Sets were opened or closed, or changed their rate. */

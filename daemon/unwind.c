@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include "unwind.h"
+#include "unwind_private.h"
 
 #include "base/clock.h"
 #include "base/counters.h"
-#include "elf/table.h"
 #include "trace/bpf.h"
 #include "trace/tables.h"
 
-#include <fcntl.h>
 #include <string.h>
 
-#define WAITING_MAX    64		   /* tables that wait for room; more are refused */
-#define WAIT_TRIES_MAX 100		   /* pumps that one waits */
-#define SYNC_NS	       (8 * NSEC_PER_MSEC) /* of a turn; the rest of the queue comes next time */
-#define TRACEPOINT_NS  (1 * NSEC_PER_SEC)  /* how long to wait for BPF to see what a record told */
-#define RENEW_NS       (1 * NSEC_PER_SEC)  /* a block that a walk found wanting is made again */
+#define SYNC_NS	      (8 * NSEC_PER_MSEC) /* of a turn; the rest of the queue comes next time */
+#define TRACEPOINT_NS (1 * NSEC_PER_SEC)  /* how long to wait for BPF to see what a record told */
+#define RENEW_NS      (1 * NSEC_PER_SEC)  /* a block that a walk found wanting is made again */
 
 /* A block in the store, shared by the processes whose mappings are still the same. */
 struct block {
@@ -29,32 +25,6 @@ struct installed {
 	bool queued;	     /* in the list of processes to sync */
 	bool stale;	     /* the block no longer says what is known */
 	bool wanted;	     /* its files' tables are wanted */
-};
-
-struct queued {
-	uint64_t since_ns;
-	uint32_t process;
-};
-
-/* A table that waits for room. */
-struct waiting {
-	uint32_t object;
-	int fd;
-	unsigned int tries;
-};
-
-struct pp_unwind {
-	struct pp_bpf *bpf;
-	struct pp_files *files;
-	struct pp_processes *processes;
-	struct pp_tables *tables;
-	uint32_t gen;
-	uint32_t slot_refs[PP_TABLES_MAX];    /* objects that share a table */
-	uint64_t slot_used_ns[PP_TABLES_MAX]; /* scratch of evict() */
-	struct queued *queue;		      /* processes to sync, first come first */
-	size_t nr_queue, queue_cap;
-	struct waiting waiting[WAITING_MAX];
-	size_t nr_waiting;
 };
 
 int pp_unwind_new(struct pp_unwind **ret, struct pp_bpf *bpf, struct pp_processes *processes,
@@ -111,14 +81,14 @@ static void enqueue(struct pp_unwind *u, struct pp_process *p)
 		return;
 	if (u->nr_queue == u->queue_cap) {
 		size_t cap = MAX(u->queue_cap * 2, (size_t)64);
-		struct queued *bigger = realloc(u->queue, cap * sizeof(*bigger));
+		struct pp_queued *bigger = realloc(u->queue, cap * sizeof(*bigger));
 
 		if (!bigger)
 			return;
 		u->queue = bigger;
 		u->queue_cap = cap;
 	}
-	u->queue[u->nr_queue++] = (struct queued){ pp_now_ns(), p->id };
+	u->queue[u->nr_queue++] = (struct pp_queued){ pp_now_ns(), p->id };
 	in->queued = true;
 }
 
@@ -148,175 +118,6 @@ void pp_unwind_want(struct pp_unwind *u, struct pp_process *p)
 		return;
 	in->wanted = true;
 	pp_unwind_touch(u, p);
-}
-
-/* ---- Tables ---------------------------------------------------------------------------------- */
-
-/* Everybody who maps the object needs a new block. */
-static void touch_mappers(struct pp_unwind *u, const struct pp_object *o)
-{
-	struct pp_process *p = NULL;
-
-	while ((p = pp_processes_next(u->processes, p)))
-		for (size_t i = 0; i < pp_process_nr_maps(p); i++)
-			if (p->maps->maps[i].object == o) {
-				pp_unwind_touch(u, p);
-				break;
-			}
-}
-
-static void drop_table(struct pp_unwind *u, struct pp_object *o)
-{
-	if (o->table < 0)
-		return;
-	if (!--u->slot_refs[o->table])
-		pp_tables_drop(u->tables, o->table);
-	o->table = -1;
-}
-
-/* The slot whose users, all together, no sample has touched for longest; -1: none is in use. */
-static int find_oldest(struct pp_unwind *u)
-{
-	struct pp_object *o;
-	int oldest = -1;
-	size_t i = 0;
-
-	memset(u->slot_used_ns, 0, sizeof(u->slot_used_ns));
-	while ((o = pp_objects_next(pp_files_objects(u->files), &i)))
-		if (o->table >= 0)
-			u->slot_used_ns[o->table] = MAX(u->slot_used_ns[o->table], o->last_used);
-	for (int slot = 0; slot < PP_TABLES_MAX; slot++)
-		if (u->slot_refs[slot] &&
-		    (oldest < 0 || u->slot_used_ns[slot] < u->slot_used_ns[oldest]))
-			oldest = slot;
-	return oldest;
-}
-
-/*
- * Makes room for so many words, and for a slot. It is there when what was dropped has settled, that
- * is when no block leads to it any more: -EAGAIN. -ENOSPC: there is nothing to drop.
- */
-static int evict(struct pp_unwind *u, uint32_t words)
-{
-	uint32_t dropped = pp_tables_settling(u->tables);
-	struct pp_object *o;
-	size_t i;
-	int slot;
-
-	if (dropped)
-		return -EAGAIN;
-	while (dropped < MAX(words, 1U) && (slot = find_oldest(u)) >= 0) {
-		dropped += pp_tables_words(u->tables, slot);
-		pp_count(PP_C_tables_evicted);
-		i = 0;
-		while ((o = pp_objects_next(pp_files_objects(u->files), &i)))
-			if (o->table == slot) {
-				drop_table(u, o);
-				touch_mappers(u, o);
-			}
-	}
-	return dropped ? -EAGAIN : -ENOSPC;
-}
-
-static int put_table(struct pp_unwind *u, struct pp_object *o, const struct pp_table_image *image)
-{
-	struct pp_table_source source = {
-		.start = image->start,
-		.index = image->index,
-		.rows = image->rows,
-		.rules = image->rules,
-		.nr_buckets = image->nr_buckets,
-		.nr_row_words = image->nr_row_words,
-		.nr_rules = image->nr_rules,
-	};
-	int slot = pp_tables_put(u->tables, &source);
-
-	if (slot == -ENOSPC)
-		return evict(u, source.nr_row_words + source.nr_buckets);
-	if (slot < 0)
-		return slot;
-	o->table = slot;
-	u->slot_refs[slot] = 1;
-	return 0;
-}
-
-/* Returns -EAGAIN when there will be room in a moment. */
-static int install_table(struct pp_unwind *u, struct pp_object *o, int table_fd)
-{
-	struct pp_object *same = pp_objects_find_same_table(pp_files_objects(u->files), o);
-	struct pp_table_image image;
-	int r;
-
-	if (same) {
-		o->table = same->table;
-		u->slot_refs[o->table]++;
-		return 0;
-	}
-	r = table_fd < 0 ? -EBADF : pp_table_image_map(&image, table_fd, false);
-	if (r < 0)
-		return r;
-	r = put_table(u, o, &image);
-	pp_table_image_unmap(&image);
-	return r;
-}
-
-/* Refused: the next sample that ends there asks for the table again. */
-static void wait_for_room(struct pp_unwind *u, const struct pp_object *o, int table_fd)
-{
-	int fd = -1;
-
-	for (size_t i = 0; i < u->nr_waiting; i++)
-		if (u->waiting[i].object == o->id)
-			return;
-	if (u->nr_waiting < WAITING_MAX)
-		fd = fcntl(table_fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		pp_count(PP_C_tables_refused);
-	else
-		u->waiting[u->nr_waiting++] = (struct waiting){ .object = o->id, .fd = fd };
-}
-
-static void install_waiting(struct pp_unwind *u)
-{
-	size_t left = 0;
-
-	for (size_t i = 0; i < u->nr_waiting; i++) {
-		struct waiting w = u->waiting[i];
-		struct pp_object *o = pp_objects_by_id(pp_files_objects(u->files), w.object);
-		int r = o && o->table < 0 ? install_table(u, o, w.fd) : 0;
-
-		if (r == -EAGAIN && ++w.tries < WAIT_TRIES_MAX) {
-			u->waiting[left++] = w;
-			continue;
-		}
-		pp_close(w.fd);
-		if (r < 0)
-			pp_count(PP_C_tables_refused);
-		if (o)
-			touch_mappers(u, o);
-	}
-	u->nr_waiting = left;
-}
-
-void pp_unwind_loaded(struct pp_unwind *u, struct pp_object *o, int table_fd)
-{
-	int r = 0;
-
-	o->last_used = pp_now_ns();
-	if (o->has_table && o->table < 0)
-		r = install_table(u, o, table_fd);
-	if (r == -EAGAIN) {
-		wait_for_room(u, o, table_fd);
-		return;
-	}
-	if (r < 0)
-		pp_count(PP_C_tables_refused);
-	touch_mappers(u, o);
-}
-
-void pp_unwind_object_free(struct pp_unwind *u, struct pp_object *o)
-{
-	drop_table(u, o);
 }
 
 /* ---- Blocks ---------------------------------------------------------------------------------- */
@@ -364,7 +165,7 @@ static int make_block(struct pp_unwind *u, const struct pp_process *p, struct bl
 		describe_map(&p->maps->maps[i], &mappings[i]);
 	r = pp_tables_put_block(u->tables, mappings, n, &b->word);
 	if (r == -ENOSPC)
-		r = evict(u, (uint32_t)(n * PP_MAPPING_WORDS));
+		r = pp_unwind_evict(u, (uint32_t)(n * PP_MAPPING_WORDS));
 	if (r < 0)
 		return r;
 	b->refs = 1;
@@ -491,7 +292,7 @@ void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns)
 	struct pp_u64map shared = { 0 };
 	size_t n, i;
 
-	install_waiting(u);
+	pp_unwind_install_waiting(u);
 	/* What syncing touches comes next time. */
 	n = u->nr_queue;
 	for (i = 0; i < n && now_ns < start_ns + SYNC_NS; i++, now_ns = pp_now_ns()) {
