@@ -172,13 +172,13 @@ static int join_set(struct pp_sessions *ss, struct session *s)
 
 	if (set < 0)
 		return set;
+	s->set = (unsigned int)set; /* whoever fails leaves it again */
 	/* Processes are entered before the events run: nothing of theirs is missed. */
 	while (set && pp_u64map_next(&s->pids, &i, &pid, &unused)) {
 		r = pp_bpf_filter_add(ss->bpf, (unsigned int)set, (pid_t)pid, s->config.tree);
 		if (r < 0)
 			return r;
 	}
-	s->set = (unsigned int)set;
 	refresh_set(ss, s->set);
 	return ss->sets[set].events ? 0 : open_set(ss, s->set, s->config.frequency);
 }
@@ -215,6 +215,23 @@ static int enter_tree(struct pp_sessions *ss, struct session *s)
 		}
 	}
 	return 0;
+}
+
+/* Takes from the set's filter the processes that only this session wanted. */
+static void leave_filter(struct pp_sessions *ss, const struct session *leaving)
+{
+	uint64_t pid, unused;
+	size_t i = 0;
+
+	while (leaving->set && pp_u64map_next(&leaving->pids, &i, &pid, &unused)) {
+		const struct session *s = ss->sessions;
+
+		while (s && (s->stopped || s->set != leaving->set ||
+			     !pp_u64map_get(&s->pids, pid, &unused)))
+			s = s->next;
+		if (!s)
+			pp_bpf_filter_remove(ss->bpf, leaving->set, (pid_t)pid);
+	}
 }
 
 static void unlink_session(struct pp_sessions *ss, struct session *s)
@@ -254,11 +271,10 @@ int pp_sessions_start(struct pp_sessions *ss, const struct pp_session_config *co
 	if (r >= 0)
 		r = join_set(ss, s);
 	if (r < 0) {
-		unsigned int set = s->set;
-
 		unlink_session(ss, s);
+		leave_filter(ss, s);
+		refresh_set(ss, s->set);
 		session_free(s);
-		refresh_set(ss, set);
 		return r;
 	}
 	*ret_id = s->id;
@@ -270,23 +286,6 @@ struct pp_profile *pp_sessions_session_profile(struct pp_sessions *ss, uint32_t 
 	struct session *s = find(ss, id);
 
 	return s ? s->profile : NULL;
-}
-
-/* Takes from the set's filter the processes that only this session wanted. */
-static void leave_filter(struct pp_sessions *ss, const struct session *leaving)
-{
-	uint64_t pid, unused;
-	size_t i = 0;
-
-	while (leaving->set && pp_u64map_next(&leaving->pids, &i, &pid, &unused)) {
-		const struct session *s = ss->sessions;
-
-		while (s && (s->stopped || s->set != leaving->set ||
-			     !pp_u64map_get(&s->pids, pid, &unused)))
-			s = s->next;
-		if (!s)
-			pp_bpf_filter_remove(ss->bpf, leaving->set, (pid_t)pid);
-	}
 }
 
 void pp_sessions_stop(struct pp_sessions *ss, uint32_t id)
@@ -335,6 +334,8 @@ int pp_sessions_set_frequency(struct pp_sessions *ss, unsigned int hz)
 		if (s->set == 0 && !s->stopped && join_set(ss, s) < 0) {
 			pp_count(PP_C_sessions_cut);
 			s->stopped = true;
+			leave_filter(ss, s);
+			refresh_set(ss, s->set);
 		}
 	return 0;
 }
@@ -406,16 +407,22 @@ void pp_sessions_forked(struct pp_sessions *ss, const struct pp_process *parent,
 {
 	uint64_t unused;
 
-	/* BPF's own filter has inherited already. */
-	for (struct session *s = ss->sessions; s; s = s->next)
-		if (s->config.tree && pp_u64map_get(&s->pids, (uint64_t)parent->pid, &unused))
-			(void)pp_u64map_put(&s->pids, (uint64_t)child->pid, 1);
+	/* BPF's own filter has inherited already, unless the fork came just before the session. */
+	for (struct session *s = ss->sessions; s; s = s->next) {
+		if (!s->config.tree || s->stopped ||
+		    !pp_u64map_get(&s->pids, (uint64_t)parent->pid, &unused))
+			continue;
+		if (pp_u64map_put(&s->pids, (uint64_t)child->pid, 1) < 0 ||
+		    (s->set && pp_bpf_filter_add(ss->bpf, s->set, child->pid, true) < 0))
+			pp_count(PP_C_sessions_children);
+	}
 }
 
 void pp_sessions_exited(struct pp_sessions *ss, const struct pp_process *p)
 {
 	for (struct session *s = ss->sessions; s; s = s->next)
-		(void)pp_u64map_del(&s->pids, (uint64_t)p->pid);
+		if (pp_u64map_del(&s->pids, (uint64_t)p->pid) && s->set && !s->stopped)
+			pp_bpf_filter_remove(ss->bpf, s->set, p->pid);
 }
 
 void pp_sessions_follow_cpus(struct pp_sessions *ss)

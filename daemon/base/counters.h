@@ -53,6 +53,7 @@
 	X(windows_expired_early, "windows dropped before their time, as the profile was full") \
 	X(windows_late, "windows kept open longer for want of memory")                         \
 	X(sessions_cut, "sessions ended by a change of the service's rate, no set being free") \
+	X(sessions_children, "children that a session of a process tree could not follow")     \
 	X(delta_refused, "samples left out of a stream whose reader is too slow")              \
 	X(calls_malformed, "callers cut off because what they sent is not Varlink")            \
 	X(callers_cut, "callers cut off because they were too slow or let replies pile up")    \
