@@ -76,7 +76,8 @@ NOINLINE static unsigned long descend(unsigned int depth)
 NOINLINE static void on_signal(int number)
 {
 	(void)number;
-	for (int i = 0; i < 20; i++)
+	/* About a third of the time between two signals. */
+	for (int i = 0; i < 200; i++)
 		CALL(leaf());
 }
 
@@ -188,42 +189,84 @@ static void run_thread(void)
 	pthread_join(thread, NULL);
 }
 
-static unsigned long turn(const char *mode, unsigned int number)
+enum mode {
+	NESTED,
+	ALLOCA,
+	DEEP,
+	TOO_DEEP,
+	SIGNAL,
+	SIGNAL_ALTSTACK,
+	VDSO,
+	CALLBACK,
+	LONGJMP,
+	PLUGIN,
+	THREAD,
+	MODES
+};
+
+static const char *const names[MODES] = {
+	"nested", "alloca",   "deep",	 "too-deep", "signal", "signal-altstack",
+	"vdso",	  "callback", "longjmp", "plugin",   "thread",
+};
+
+static enum mode mode_of(const char *name)
 {
-	if (!strcmp(mode, "nested"))
-		return outer();
-	if (!strcmp(mode, "alloca"))
-		return with_alloca(number * 37);
-	if (!strcmp(mode, "deep"))
-		return descend(DEPTH);
-	if (!strcmp(mode, "too-deep"))
-		return too_deep(5 * DEPTH);
-	if (!strncmp(mode, "signal", 6))
-		return interrupted();
-	if (!strcmp(mode, "vdso"))
-		return clock_loop();
-	if (!strcmp(mode, "callback"))
-		return sorting();
-	if (!strcmp(mode, "longjmp"))
-		return jumping();
-	if (!strcmp(mode, "plugin"))
-		return plugin_entry(callback_for_plugin);
-	exit(2);
+	int mode = 0;
+
+	while (mode < MODES && strcmp(name, names[mode]))
+		mode++;
+	if (mode == MODES)
+		exit(2);
+	return (enum mode)mode;
+}
+
+NOINLINE static unsigned long turn(enum mode mode, unsigned int number)
+{
+	switch (mode) {
+	case ALLOCA:
+		CALL(with_alloca(number * 37));
+		break;
+	case DEEP:
+		CALL(descend(DEPTH));
+		break;
+	case TOO_DEEP:
+		CALL(too_deep(5 * DEPTH));
+		break;
+	case SIGNAL:
+	case SIGNAL_ALTSTACK:
+		CALL(interrupted());
+		break;
+	case VDSO:
+		CALL(clock_loop());
+		break;
+	case CALLBACK:
+		CALL(sorting());
+		break;
+	case LONGJMP:
+		CALL(jumping());
+		break;
+	case PLUGIN:
+		CALL(plugin_entry(callback_for_plugin));
+		break;
+	default:
+		CALL(outer());
+	}
+	return sink;
 }
 
 int main(int argc, char **argv)
 {
-	const char *mode = argc > 1 ? argv[1] : "nested";
+	enum mode mode = mode_of(argc > 1 ? argv[1] : "nested");
 
-	if (!strcmp(mode, "signal"))
+	if (mode == SIGNAL)
 		take_signals(0);
-	if (!strcmp(mode, "signal-altstack"))
+	if (mode == SIGNAL_ALTSTACK)
 		take_signals(SA_ONSTACK);
 	printf("ready %d\n", getpid());
 	fflush(stdout);
-	if (!strcmp(mode, "thread"))
+	if (mode == THREAD)
 		run_thread();
-	if (!strcmp(mode, "plugin")) {
+	if (mode == PLUGIN) {
 		/* Loaded while being profiled: the reader has had time to see the process without.
 		 */
 		usleep(1500000);

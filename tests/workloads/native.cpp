@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <functional>
+#include <iterator>
 #include <stdexcept>
 #include <unistd.h>
-#include <vector>
 
 #define NOINLINE __attribute__((noinline))
 #define KEEP	 __asm__ volatile("" ::: "memory")
@@ -71,8 +70,9 @@ NOINLINE bool before(int left, int right)
 
 NOINLINE void sorting()
 {
-	std::vector<int> numbers{ 5, 3, 8, 1, 9, 2, 7 };
-	std::sort(numbers.begin(), numbers.end(), before);
+	int numbers[] = { 5, 3, 8, 1, 9, 2, 7 };
+
+	std::sort(std::begin(numbers), std::end(numbers), before);
 	KEEP;
 }
 } // namespace work
@@ -80,14 +80,15 @@ NOINLINE void sorting()
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "shapes";
+	bool exceptions = !std::strcmp(mode, "exceptions"), sorting = !std::strcmp(mode, "sorting");
 	work::Square<long> square;
 
 	std::printf("ready %d\n", getpid());
 	std::fflush(stdout);
 	for (;;) {
-		if (!std::strcmp(mode, "exceptions"))
+		if (exceptions)
 			work::catching();
-		else if (!std::strcmp(mode, "sorting"))
+		else if (sorting)
 			work::sorting();
 		else
 			work::shapes(square);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Go stacks known by construction. Go has no .eh_frame, but frame pointers.
+// Go stacks known by construction. Go has no .eh_frame, but frame pointers; a function that calls
+// none sets up no frame. `native frames` has its time in a function with one, `native` without.
 package main
 
 import (
@@ -18,6 +19,25 @@ func leaf(rounds int) int {
 }
 
 //go:noinline
+func tick() {
+	sink++
+}
+
+//go:noinline
+func framed(rounds int) int {
+	for number := 0; number < rounds; number++ {
+		sink += number
+	}
+	tick()
+	return sink
+}
+
+//go:noinline
+func middle(rounds int) int {
+	return framed(rounds) + 1
+}
+
+//go:noinline
 func inner(rounds int) int {
 	return leaf(rounds) + 1
 }
@@ -29,7 +49,12 @@ func outer(rounds int) int {
 
 func main() {
 	fmt.Printf("ready %d\n", os.Getpid())
+	frames := len(os.Args) > 1
 	for {
-		outer(2000)
+		if frames {
+			middle(2000)
+		} else {
+			outer(2000)
+		}
 	}
 }

@@ -33,7 +33,7 @@ fn generic<T: Shape + ?Sized>(shape: &T) -> u64 {
 
 #[inline(never)]
 fn apply(function: &dyn Fn(u64) -> u64) -> u64 {
-    black_box(function(2000)) + 1
+    black_box(black_box(function)(2000)) + 1
 }
 
 #[inline(never)]
