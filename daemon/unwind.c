@@ -203,8 +203,9 @@ static int renew_block(struct pp_unwind *u, struct pp_process *p, struct pp_u64m
 /*
  * The identity BPF must find: as exec and fork left it in the map, or from a sample. A record comes
  * a moment before BPF's own tracepoint. Until that has run, what is in the map is the life before,
- * and writing it back would undo what the tracepoint is about to write: -EAGAIN. -ESRCH: it is not
- * known, or of a life that the records are yet to tell of.
+ * and writing it back would undo what the tracepoint is about to write: -EAGAIN. So it is where the
+ * map is ahead of the records: the life in it is this one, or this one has ended. -ESRCH: it is not
+ * known.
  */
 static int find_identity(struct pp_unwind *u, const struct pp_process *p, uint64_t up_to_ns,
 			 struct pp_space *space)
@@ -213,7 +214,7 @@ static int find_identity(struct pp_unwind *u, const struct pp_process *p, uint64
 	bool there = pp_bpf_get_space(u->bpf, p->pid, space) && space->since_ns;
 
 	if (there && space->since_ns > up_to_ns)
-		return -ESRCH;
+		return -EAGAIN;
 	if (there && (space->since_ns >= p->born_ns ||
 		      (known && space->start_ns == p->start_ns && space->exec_id == p->exec_id)))
 		return 0;

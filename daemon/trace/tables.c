@@ -7,24 +7,18 @@
 #include "trace/tables.h"
 
 #include "base/clock.h"
-#include "base/counters.h"
-#include "base/u64map.h"
 #include "trace/bpf.h"
+#include "trace/rulebook.h"
 
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define UNIT_WORDS  256U
-#define CHUNK_UNITS (PP_CHUNK_WORDS / UNIT_WORDS)
-#define TABLE_ALIGN (PP_ROWS_ALIGN / UNIT_WORDS)
-#define SETTLE_NS   (100 * NSEC_PER_MSEC) /* far more than a walk takes */
-/* One file's rules that no other had before: libpython has 450 in all, LLVM 900. What somebody made
- * up must not take the numbers of all other files. */
-#define NEW_RULES_MAX  2048
+#define UNIT_WORDS     256U
+#define CHUNK_UNITS    (PP_CHUNK_WORDS / UNIT_WORDS)
+#define TABLE_ALIGN    (PP_ROWS_ALIGN / UNIT_WORDS)
+#define SETTLE_NS      (100 * NSEC_PER_MSEC) /* far more than a walk takes */
 #define BLOCK_UNITS(n) ((uint32_t)(((n)*PP_MAPPING_WORDS + UNIT_WORDS - 1) / UNIT_WORDS))
-
-#define UNSUPPORTED_NUMBER 0 /* of the rule PP_RULE_UNSUPPORTED */
 
 struct dropped {
 	uint64_t since_ns;
@@ -47,7 +41,10 @@ struct pp_tables {
 	uint8_t slot_used[PP_TABLES_MAX];
 	uint32_t table_units[PP_TABLES_MAX];
 	uint32_t nr_tables;
-	struct pp_u64map rule_numbers;
+	struct pp_rulebook *rules;
+	/* The numbers of each table's rules. */
+	uint16_t *numbers[PP_TABLES_MAX];
+	uint32_t nr_numbers[PP_TABLES_MAX];
 	struct dropped *dropped;
 	size_t nr_dropped, dropped_cap;
 };
@@ -60,7 +57,9 @@ struct pp_tables *pp_tables_free(struct pp_tables *s)
 		(void)waitpid(s->giver, NULL, 0);
 	for (uint32_t i = 0; i < s->nr_chunks + s->nr_coming; i++)
 		pp_bpf_free_chunk(s->bpf, &s->chunks[i]);
-	pp_u64map_done(&s->rule_numbers);
+	for (int slot = 0; slot < PP_TABLES_MAX; slot++)
+		free(s->numbers[slot]);
+	pp_rulebook_free(s->rules);
 	free(s->dropped);
 	free(s->used);
 	free(s);
@@ -185,6 +184,9 @@ static void give_back(struct pp_tables *s, const struct dropped *d)
 	s->units_used -= d->nr_units;
 	if (d->slot < 0)
 		return;
+	pp_rulebook_release(s->rules, s->numbers[d->slot], s->nr_numbers[d->slot]);
+	free(s->numbers[d->slot]);
+	s->numbers[d->slot] = NULL;
 	s->slot_used[d->slot] = 0;
 	s->table_units_settling -= d->nr_units;
 }
@@ -232,52 +234,6 @@ static void write_words(struct pp_tables *s, uint32_t word, const uint32_t *from
 	}
 }
 
-/* The machine-wide number of a rule; rules are only ever added, so cached numbers stay right. */
-static int rule_number(struct pp_tables *s, uint32_t rule, uint32_t *nr_new)
-{
-	uint64_t number;
-	int r;
-
-	if (pp_u64map_get(&s->rule_numbers, rule, &number))
-		return (int)number;
-	if (++*nr_new > NEW_RULES_MAX)
-		return -ENOSPC;
-	number = s->rule_numbers.len;
-	r = pp_u64map_put(&s->rule_numbers, rule, number);
-	if (r < 0)
-		return r;
-	pp_bpf_rules(s->bpf)[number] = rule;
-	return (int)number;
-}
-
-/* Rules that have no number any more are as unsupported ones: walks end there and say so. */
-static int map_rules(struct pp_tables *s, const struct pp_table_source *t, uint16_t *numbers)
-{
-	uint32_t nr_new = 0;
-
-	for (uint32_t i = 0; i < t->nr_rules; i++) {
-		int r = rule_number(s, t->rules[i], &nr_new);
-
-		if (r == -ENOSPC) {
-			pp_count(PP_C_rules_refused);
-			r = UNSUPPORTED_NUMBER;
-		}
-		if (r < 0)
-			return r;
-		numbers[i] = (uint16_t)r;
-	}
-	return 0;
-}
-
-/* The first number is taken while there are any. */
-static int number_unsupported(struct pp_tables *s)
-{
-	uint32_t nr_new = 0;
-	int r = rule_number(s, PP_RULE(PP_RULE_UNSUPPORTED, 0, 0), &nr_new);
-
-	return r < 0 ? r : 0;
-}
-
 static int find_slot(const struct pp_tables *s)
 {
 	const uint8_t *free_slot = memchr(s->slot_used, 0, PP_TABLES_MAX);
@@ -313,12 +269,14 @@ int pp_tables_put(struct pp_tables *s, const struct pp_table_source *t)
 	numbers = calloc(MAX(t->nr_rules, 1U), sizeof(*numbers));
 	if (!numbers)
 		return -ENOMEM;
-	r = map_rules(s, t, numbers);
-	if (r < 0)
-		return r;
 	unit = take_units(s, units, TABLE_ALIGN, false);
 	if (unit < 0)
 		return (int)unit;
+	r = pp_rulebook_take(s->rules, t->rules, t->nr_rules, numbers);
+	if (r < 0) {
+		give_back(s, &(struct dropped){ 0, (uint32_t)unit, units, -1 });
+		return r;
+	}
 	table = (struct pp_table){
 		.start = t->start,
 		.nr_buckets = t->nr_buckets,
@@ -329,9 +287,12 @@ int pp_tables_put(struct pp_tables *s, const struct pp_table_source *t)
 	write_words(s, table.index, t->index, t->nr_buckets);
 	r = pp_bpf_put_table(s->bpf, (uint32_t)slot, &table);
 	if (r < 0) {
+		pp_rulebook_release(s->rules, numbers, t->nr_rules);
 		give_back(s, &(struct dropped){ 0, (uint32_t)unit, units, -1 });
 		return r;
 	}
+	s->numbers[slot] = TAKE_PTR(numbers);
+	s->nr_numbers[slot] = t->nr_rules;
 	s->tables[slot] = table;
 	s->table_units[slot] = units;
 	s->slot_used[slot] = 1;
@@ -396,8 +357,7 @@ int pp_tables_new(struct pp_tables **ret, struct pp_bpf *bpf, size_t budget_byte
 		return -ENOMEM;
 	s->used[0] = 1; /* word 0 stays free of blocks, so that 0 can mean none */
 	s->units_used = 1;
-	s->rule_numbers.max = PP_RULES_MAX;
-	r = number_unsupported(s);
+	r = pp_rulebook_new(&s->rules, pp_bpf_rules(bpf));
 	if (r < 0)
 		return r;
 	/* The first chunk before the loop begins: the first processes need not wait for it. */
@@ -419,6 +379,6 @@ void pp_tables_usage(const struct pp_tables *s, struct pp_tables_usage *ret)
 		.budget = (uint64_t)s->chunks_max * PP_CHUNK_WORDS * sizeof(uint32_t),
 		.bytes_used = (uint64_t)s->units_used * UNIT_WORDS * sizeof(uint32_t),
 		.tables = s->nr_tables,
-		.rules = (uint32_t)s->rule_numbers.len,
+		.rules = pp_rulebook_count(s->rules),
 	};
 }
