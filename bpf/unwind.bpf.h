@@ -44,6 +44,10 @@
 #define CODE_RET       0xc3
 #define CODE_PUSH_RBP  0x55
 #define CODE_MOV_FRAME 0xe58948 /* mov %rsp,%rbp; three bytes */
+/* libffi's closures in anonymous memory, 13 bytes behind an endbr64 or not, which push nothing:
+ * lea CLOSURE(%rip),%r10; jmp *CODE(%rip). */
+#define CLOSURE_LEA 0x158d4c /* three bytes of seven */
+#define CLOSURE_JMP 0x25ff
 /* How Go's functions begin, before they push: cmp 16(%r14),%rsp (or %r12, if bit 2 is set); jbe. */
 #define GO_STACK_CHECK 0x10663b49U
 #define GO_CHECK_MASK  0xfffffffbU
@@ -183,20 +187,24 @@ static __always_inline __u32 table_rule(struct pp_walk *w, __u32 table, __u64 ad
 
 /* ---- 3: the code itself ---------------------------------------------------------------------- */
 
-/* Copies the code around pc into w->code, the pc in its middle. Before a mapping's first page there
- * may be nothing: then only what lies in the pc's own page is there, behind zeros. */
+/* Copies the code around pc into w->code, the pc in its middle. Before a mapping's first page and
+ * behind its last there may be nothing: then only what lies in the pc's own page is there, among
+ * zeros. */
 static __always_inline int read_code(struct pp_walk *w, __u64 pc)
 {
-	__u64 in_page = pc & 4095;
+	__u64 before = pc & 4095, after = 4096 - before;
 
 	if (!bpf_probe_read_user(w->code, CODE_BYTES, (void *)(pc - CODE_BYTES / 2)))
 		return 0;
 	__builtin_memset(w->code, 0, CODE_BYTES);
-	if (in_page > CODE_BYTES / 2)
-		in_page = CODE_BYTES / 2;
-	BOUND(in_page, 31);
-	return bpf_probe_read_user(&w->code[(CODE_BYTES / 2 - in_page) & 31],
-				   (CODE_BYTES / 2 + in_page) & 63, (void *)(pc - in_page));
+	if (before > CODE_BYTES / 2)
+		before = CODE_BYTES / 2;
+	if (after > CODE_BYTES / 2)
+		after = CODE_BYTES / 2;
+	BOUND(before, 31);
+	BOUND(after, 31);
+	return bpf_probe_read_user(&w->code[(CODE_BYTES / 2 - before) & 31], before + after,
+				   (void *)(pc - before));
 }
 
 #define CODE_AT(w, type, offset) (*(type *)&(w)->code[CODE_BYTES / 2 + (offset)])
@@ -245,6 +253,12 @@ static __always_inline bool is_restorer(struct pp_walk *w, int begin)
 	       CODE_AT(w, __u8, begin + 8) == RESTORER_TAIL;
 }
 
+static __always_inline bool is_closure(struct pp_walk *w, int begin)
+{
+	return (CODE_AT(w, __u32, begin) & 0xffffff) == CLOSURE_LEA &&
+	       CODE_AT(w, __u16, begin + 7) == CLOSURE_JMP;
+}
+
 /* At a return address the convention holds, but for a signal's. A leaf may stand in a prologue or
  * at its ret, which its code tells, or in a function that sets up no frame, which nothing tells:
  * then its direct caller is missing from the chain, and the frame is marked. */
@@ -256,7 +270,7 @@ static __always_inline __u32 frame_pointer_rule(struct pp_walk *w, __u32 leaf)
 	if (!leaf)
 		return RULE_FP;
 	if (CODE_AT(w, __u8, 0) == CODE_PUSH_RBP || CODE_AT(w, __u8, 0) == CODE_RET ||
-	    CODE_AT(w, __u32, 0) == ENDBR64 ||
+	    CODE_AT(w, __u32, 0) == ENDBR64 || is_closure(w, 0) || is_closure(w, -7) ||
 	    (CODE_AT(w, __u32, 0) & GO_CHECK_MASK) == GO_STACK_CHECK ||
 	    (CODE_AT(w, __u32, -4) & GO_CHECK_MASK) == GO_STACK_CHECK)
 		return PP_RULE(PP_RULE_RSP, 1, 0);
