@@ -304,7 +304,8 @@ void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns)
 	}
 	pp_u64map_done(&shared);
 	u->nr_queue -= i;
-	memmove(u->queue, u->queue + i, u->nr_queue * sizeof(*u->queue));
+	if (u->nr_queue)
+		memmove(u->queue, u->queue + i, u->nr_queue * sizeof(*u->queue));
 	/* Those still waiting may have blocks that lead to what was dropped since they wait. */
 	pp_tables_settle(u->tables, u->nr_queue ? MIN(u->queue[0].since_ns, now_ns) : now_ns);
 }

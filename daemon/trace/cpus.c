@@ -19,7 +19,7 @@ int pp_cpus_parse(struct pp_cpus *ret, const char *text, unsigned int possible)
 		char *end;
 		unsigned long first = strtoul(text, &end, 10), last = first;
 
-		if (*end == '-')
+		if (*end == '-' && isdigit((unsigned char)end[1]))
 			last = strtoul(end + 1, &end, 10);
 		if (last < first || (*end && *end != ',' && *end != '\n')) {
 			pp_cpus_done(&c);
