@@ -194,6 +194,7 @@ static void open_file(struct pp_files *f, struct pp_file *file)
 	struct pp_process *p;
 	struct pp_question *q;
 	struct pp_map *map;
+	int r = -ENOMEM;
 
 	map = pp_now_ns() < file->open_after_ns ? NULL : find_mapper(f, file->object, &p);
 	if (!map) {
@@ -201,14 +202,18 @@ static void open_file(struct pp_files *f, struct pp_file *file)
 		return;
 	}
 	q = pp_question_new(f, p, map, file->object);
-	if (q &&
-	    pp_reader_identify(f->reader, pp_process_target(p), map, true, on_opened, q) >= 0) {
+	if (q)
+		r = pp_reader_identify(f->reader, pp_process_target(p), map, true, on_opened, q);
+	if (r >= 0) {
 		file->opening = true;
 		return;
 	}
 	if (q)
 		pp_question_free(q);
-	wait_for_room(f, file);
+	if (r == -EBUSY) /* this process is not asked any more; that says nothing of the others */
+		not_opened(f, file, false);
+	else
+		wait_for_room(f, file);
 }
 
 static void on_debugfile(void *userdata, int error, int *fd)

@@ -275,7 +275,7 @@ int pp_sessions_start(struct pp_sessions *ss, const struct pp_session_config *co
 		leave_filter(ss, s);
 		refresh_set(ss, s->set);
 		session_free(s);
-		return r;
+		return r == -E2BIG ? -EBUSY : r; /* the filter is full */
 	}
 	*ret_id = s->id;
 	return 0;
