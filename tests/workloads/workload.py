@@ -30,6 +30,7 @@ import gc
 import inspect
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -42,6 +43,9 @@ RECORDED_TURNS = 40
 # Handed to children by the environment: they are started with other arguments than ours.
 ENV_TRUTH = "PYPROF_WORKLOAD_TRUTH"
 ENV_SECONDS = "PYPROF_WORKLOAD_SECONDS"
+
+# A directory to keep perf_jit's dump in: its own place, /tmp, may be gone with the process.
+ENV_KEEP = "PYPROF_WORKLOAD_KEEP"
 
 # Finalisers run where a cycle happens to be collected: stacks that nobody could know.
 gc.disable()
@@ -172,3 +176,6 @@ def start(tree, main, workers=1):
     if arguments[:1] == ["--seconds"]:
         os.environ[ENV_SECONDS] = arguments[1]
     main()
+    keep = os.environ.get(ENV_KEEP)
+    if keep:
+        shutil.copy(f"/tmp/jit-{os.getpid()}.dump", keep)
