@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include "pythons.h"
+#include "pythons_private.h"
 
 #include "base/counters.h"
-#include "base/clock.h"
-#include "proc/reader.h"
 #include "profile/store.h"
 #include "python/version.h"
 
 #include <fcntl.h>
 #include <string.h>
-
-/* How long after a process's end its map is kept for samples that come late. */
-#define AFTERLIFE_NS (5 * NSEC_PER_SEC)
-
-struct pp_pythons {
-	struct pp_reader *reader;
-	struct pp_store *store;
-	struct pp_perfmaps *maps;
-	struct pp_python *newest;
-};
-
-/* A request to the reader. The process is referenced; its python lives as long. */
-struct request {
-	struct pp_pythons *pythons;
-	struct pp_process *process;
-};
 
 int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_store *store,
 		   size_t perfmaps_bytes)
@@ -246,8 +228,7 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 	}
 }
 
-/* New entries came: settles what was waiting for them. */
-static void settle_pending(struct pp_pythons *ps, struct pp_python *py)
+void pp_pythons_settle(struct pp_pythons *ps, struct pp_python *py)
 {
 	struct pp_perfmap_entry entry;
 
@@ -270,184 +251,6 @@ static void settle_pending(struct pp_pythons *ps, struct pp_python *py)
 		}
 		pp_count(PP_C_python_unnamed);
 		(void)pp_frames_give_up(ps->store->frames, pc.frame);
-	}
-}
-
-/* ---- The reader ------------------------------------------------------------------------------ */
-
-static struct request *request_new(struct pp_pythons *ps, struct pp_process *p)
-{
-	struct request *rq = malloc(sizeof(*rq));
-
-	if (!rq)
-		return NULL;
-	*rq = (struct request){ ps, pp_process_ref(p) };
-	return rq;
-}
-
-static void request_free(struct request *rq)
-{
-	pp_process_unref(rq->process);
-	free(rq);
-}
-
-static enum pp_pymap_reason reason_of(int error)
-{
-	switch (error) {
-	case -ENOENT:
-	case -ESRCH:
-		return PP_PYMAP_MISSING;
-	case -EACCES:
-	case -EPERM:
-		return PP_PYMAP_DENIED;
-	case -ETIMEDOUT:
-	case -EBUSY:
-		return PP_PYMAP_STUCK;
-	default:
-		return PP_PYMAP_ERROR;
-	}
-}
-
-static enum pp_pymap_reason reason_of_answer(enum pp_perfmap_answer a)
-{
-	switch (a) {
-	case PP_PERFMAP_MISSING:
-		return PP_PYMAP_MISSING;
-	case PP_PERFMAP_NOT_REGULAR:
-	case PP_PERFMAP_SYMLINK:
-		return PP_PYMAP_NOT_REGULAR;
-	case PP_PERFMAP_FOREIGN:
-		return PP_PYMAP_OWNER;
-	case PP_PERFMAP_LINKS:
-		return PP_PYMAP_LINKS;
-	case PP_PERFMAP_UNREADABLE:
-		return PP_PYMAP_DENIED;
-	default:
-		return PP_PYMAP_ERROR;
-	}
-}
-
-static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns);
-
-/* It is tried again and again, and counted once. That there is none is no refusal. */
-static void refuse_map(struct pp_python *py, enum pp_pymap_reason why, uint64_t now_ns)
-{
-	pp_pymap_refused(py->pymap, why, now_ns);
-	if (why == PP_PYMAP_MISSING || py->refused)
-		return;
-	py->refused = true;
-	pp_count(PP_C_perfmaps_refused);
-}
-
-static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found *found, int *fd)
-{
-	struct request *rq = userdata;
-	struct pp_python *py = rq->process->python;
-	uint64_t now_ns = pp_now_ns();
-
-	py->asking = false;
-	if (error) {
-		refuse_map(py, reason_of(error), now_ns);
-	} else if (*fd < 0) {
-		refuse_map(py, reason_of_answer(found->answer), now_ns);
-	} else {
-		pp_close(py->fd);
-		py->fd = TAKE_FD(*fd);
-		free(py->path);
-		py->path = strdup(found->path);
-		pp_pymap_opened(py->pymap, found->key.dev, found->key.ino, now_ns);
-	}
-	settle_pending(rq->pythons, py);
-	serve(rq->pythons, py, now_ns);
-	request_free(rq);
-}
-
-static void on_data(void *userdata, int error, uint64_t size, const void *data, size_t len)
-{
-	struct request *rq = userdata;
-	struct pp_python *py = rq->process->python;
-	uint64_t now_ns = pp_now_ns();
-
-	py->asking = false;
-	if (error)
-		pp_pymap_failed(py->pymap, reason_of(error), now_ns);
-	else
-		pp_pymap_data(py->pymap, size, data, len, now_ns);
-	settle_pending(rq->pythons, py);
-	serve(rq->pythons, py, now_ns);
-	request_free(rq);
-}
-
-/* The process has ended and every name is known that will be: windows name it for ten minutes yet,
- * and that must not cost a descriptor and its whole map. */
-static void let_go(struct pp_python *py)
-{
-	struct pp_perfmap_stats stats;
-
-	pp_perfmap_get_stats(pp_pymap_map(py->pymap), &stats);
-	py->map_entries = stats.entries;
-	py->map_full = stats.full;
-	py->map_state = pp_pymap_state(py->pymap);
-	py->map_reason = pp_pymap_reason(py->pymap);
-	py->pymap = pp_pymap_free(py->pymap);
-	py->fd = pp_close(py->fd);
-	py->over = true;
-}
-
-/* Does what the map wants now. */
-static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
-{
-	struct pp_target target = pp_process_target(py->process);
-	struct pp_pymap_request want;
-	struct request *rq;
-	int r;
-
-	pp_pymap_next(py->pymap, now_ns, &want);
-	if (want.action == PP_PYMAP_NOTHING)
-		return;
-	rq = request_new(ps, py->process);
-	if (!rq)
-		r = -ENOMEM;
-	else if (want.action == PP_PYMAP_DO_OPEN)
-		r = pp_reader_perfmap(ps->reader, target, on_perfmap, rq);
-	else
-		r = pp_reader_read(ps->reader, target, py->fd, want.offset, want.len, on_data, rq);
-	if (r >= 0) {
-		py->asking = true;
-		return;
-	}
-	if (rq)
-		request_free(rq);
-	if (r != -EBUSY)
-		pp_pymap_busy(py->pymap, now_ns);
-	else if (want.action == PP_PYMAP_DO_OPEN)
-		pp_pymap_refused(py->pymap, reason_of(r), now_ns);
-	else
-		pp_pymap_failed(py->pymap, reason_of(r), now_ns);
-	settle_pending(ps, py);
-}
-
-static bool is_over(const struct pp_python *py, uint64_t now_ns)
-{
-	struct pp_pymap_request want;
-
-	if (py->process->alive || py->asking || py->pcs.nr_pending ||
-	    py->process->exit_ns + AFTERLIFE_NS > now_ns)
-		return false;
-	/* What it would do at any time from now on: nothing. */
-	pp_pymap_next(py->pymap, 0, &want);
-	return want.action == PP_PYMAP_NOTHING && want.due_ns == UINT64_MAX;
-}
-
-void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
-{
-	for (struct pp_python *py = ps->newest; py; py = py->older) {
-		if (!py->pymap)
-			continue;
-		settle_pending(ps, py);
-		serve(ps, py, now_ns);
-		if (is_over(py, now_ns))
-			let_go(py);
 	}
 }
 
