@@ -12,8 +12,9 @@
 static const char usage[] =
 	"usage: pyprofctl ps [--all] [--json]\n\n"
 	"Lists every Python that you may see: its version, whether its functions can be named\n"
-	"(trampolines: on, late, off), how many names its perf map has, which share of the Python\n"
-	"frames sampled has a name, and where that is not all, what to do about it.\n\n"
+	"(trampolines: on, late, off, or unknown while it has hardly been sampled), how many\n"
+	"names its perf map has, which share of the Python frames sampled has a name, and where\n"
+	"that is not all, what to do about it.\n\n"
 	"      --all   every process, also those that have ended and are still in the profile\n";
 
 /* The columns that hold numbers: pid, entries, named, samples. */
@@ -149,9 +150,10 @@ static int print(const struct pp_global *g, json_t *processes, int64_t hidden, b
 	}
 	r = nr ? print_table(g, list, nr) : PP_EXIT_DONE;
 	if (!nr)
-		puts(all ? "No processes."
-			 : "No Python is running; `pyprofctl ps --all` lists "
-			   "every process.");
+		puts(all	  ? "No processes."
+		     : hidden > 0 ? "No Python is running that you may see."
+				  : "No Python is running; `pyprofctl ps --all` lists "
+				    "every process.");
 	if (hidden > 0)
 		pp_note("you see %zu of %" PRId64 " processes; root and members of group pyprof "
 			"see all",

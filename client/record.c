@@ -199,6 +199,10 @@ static int finish(const struct record *rec, const struct pp_global *g, struct pp
 	r = pp_session_stop(c, session, &capture);
 	if (r)
 		return r;
+	if (!capture.figures.samples && rec->command)
+		return pp_fail(PP_EXIT_NO_SAMPLES,
+			       "no samples: %s used hardly any CPU; -F %d samples more often",
+			       rec->command[0], PP_FREQUENCY_MAX);
 	if (!capture.figures.samples)
 		return pp_session_no_samples(&capture.figures, &rec->filter);
 	r = pp_capture_profile(&capture, &p);

@@ -180,8 +180,8 @@ static int read_file(struct report *rep, struct pp_figures *f, struct pp_profile
 		r = pp_pprof_read(ret, data.data, data.len);
 	if (r == -EBADMSG)
 		return pp_fail(PP_EXIT_FAILED,
-			       "%s is not a pprof file; `pyprofctl record -o %s` makes one",
-			       rep->input, rep->input);
+			       "%s is not a pprof file, as `pyprofctl record` without -f writes it",
+			       standard ? "the standard input" : rep->input);
 	if (r >= 0)
 		r = pp_profile_filter(*ret, keep_process, &rep->filter);
 	if (r < 0)

@@ -104,6 +104,12 @@ static int print_json(const struct top *t, const struct pp_figures *f, const str
 	return pp_print_json(j);
 }
 
+/* The process that the page is about, 0: more than one. */
+static int64_t only_pid(const struct top *t)
+{
+	return t->filter.tree ? 0 : t->filter.pid;
+}
+
 static int print_page(const struct top *t, const struct pp_figures *f, const struct pp_profile *p,
 		      const json_t *processes)
 {
@@ -118,7 +124,7 @@ static int print_page(const struct top *t, const struct pp_figures *f, const str
 	};
 	int r;
 
-	pp_pythons_count(processes, &facts.pythons);
+	pp_pythons_count(processes, only_pid(t), &facts.pythons);
 	pp_top_init(&model);
 	model.view = t->view;
 	model.page = (size_t)t->rows;
@@ -199,6 +205,7 @@ int pp_cmd_top(struct pp_global *g, int argc, char **argv)
 					      .session = session,
 					      .frequency = frequency,
 					      .window_ms = t.window_ms,
-					      .view = t.view },
+					      .view = t.view,
+					      .pid = only_pid(&t) },
 			   g->color);
 }

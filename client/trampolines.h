@@ -9,10 +9,11 @@
 struct pp_pythons {
 	size_t running;	    /* Pythons that the caller sees */
 	size_t trampolines; /* of them with trampolines, from their start or since */
+	bool one;	    /* one process was asked about, not the machine */
 };
 
-/* processes: of a ListProcesses reply. */
-void pp_pythons_count(const json_t *processes, struct pp_pythons *ret);
+/* processes: of a ListProcesses reply. pid: the process that is looked at, 0: all. */
+void pp_pythons_count(const json_t *processes, int64_t pid, struct pp_pythons *ret);
 
 /* The sentence to open with, NULL where none is needed. */
 const char *pp_pythons_banner(const struct pp_pythons *p);

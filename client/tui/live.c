@@ -75,7 +75,7 @@ static void take_facts(struct state *s)
 	pp_reply_done(&s->processes);
 	s->processes = reply;
 	s->facts.processes = json_object_get(reply.parameters, "processes");
-	pp_pythons_count(s->facts.processes, &s->facts.pythons);
+	pp_pythons_count(s->facts.processes, s->live->pid, &s->facts.pythons);
 }
 
 static int start_stream(struct state *s)

@@ -12,6 +12,7 @@ struct pp_live {
 	unsigned int frequency;
 	int64_t window_ms;
 	unsigned int view; /* to start with */
+	int64_t pid;	   /* the one process that the session samples, 0: more than that */
 };
 
 /* Until q or Ctrl-C. Returns an exit code. */

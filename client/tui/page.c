@@ -194,24 +194,43 @@ static const char *shifted(const char *text, size_t shift)
 	return text + pp_text_clip(text, (int)MIN(shift, (size_t)INT16_MAX));
 }
 
+/*
+ * Where a function is, in so many cells. What tells one path from another is its end: that is kept,
+ * from a slash on if there is one, until the page is moved sideways. *cut stands for the rest.
+ */
+static const char *placed(const char *text, size_t shift, int cells, const char **cut)
+{
+	static const char dots[] = "...";
+	int width = pp_text_width(text), room = MAX(cells - (int)strlen(dots), 1);
+	const char *slash;
+
+	*cut = "";
+	if (shift || *text != '/' || width <= cells)
+		return shifted(text, shift);
+	*cut = dots;
+	text = shifted(text, (size_t)(width - room));
+	slash = strchr(text, '/');
+	return slash ?: text;
+}
+
 static int put_function(struct pp_page *page, const struct pp_top *t, const struct pp_top_line *l,
 			enum pp_page_style style)
 {
 	_cleanup_buf_ struct pp_buf name = { 0 };
 	bool wide = page->width >= WIDE;
 	int width = page->width - 18, place = wide ? width / 3 : 0, gap, r;
-	const char *text, *where;
+	const char *text, *where, *cut = "";
 
 	r = function_name(t->profile, l->frame, !wide, &name);
 	if (r < 0)
 		return r;
 	width -= place + (wide ? 2 : 0);
 	text = shifted((char *)name.data, t->shift);
-	where = wide ? shifted(function_place(t->profile, l->frame), t->shift) : "";
+	where = wide ? placed(function_place(t->profile, l->frame), t->shift, place, &cut) : "";
 	gap = width - pp_text_width(text);
-	return putf(page, style, "%7.2f %7.2f  %.*s%*s%s", pp_percent(l->self, t->total),
+	return putf(page, style, "%7.2f %7.2f  %.*s%*s%s%s", pp_percent(l->self, t->total),
 		    pp_percent(l->total, t->total), (int)pp_text_clip(text, width), text,
-		    MAX(gap, 0) + (wide ? 2 : 0), "", where);
+		    MAX(gap, 0) + (wide ? 2 : 0), "", cut, where);
 }
 
 static int put_branch(struct pp_page *page, const struct pp_top *t, const struct pp_top_line *l,

@@ -123,7 +123,7 @@ static void test_processes(void **state)
 				       "trampolines", "on", "alive", 1);
 	press(f, 'p');
 	expect(f, 1, "No Python is running.");
-	pp_pythons_count(f->facts.processes, &f->facts.pythons);
+	pp_pythons_count(f->facts.processes, 0, &f->facts.pythons);
 	show(f);
 	expect(f, 1, "processes");
 	expect(f, 3, "  90.00     0.0       11  py               3.13.0    on");
@@ -135,6 +135,29 @@ static void test_processes(void **state)
 	press(f, PP_KEY_ESCAPE);
 	expect(f, 1, "functions by self");
 	expect(f, 3, "  60.00   90.00  eval                        prog");
+}
+
+/* A page about one process says what is so of that one. */
+static void test_one_process(void **state)
+{
+	struct pp_pythons pythons;
+	json_t *processes;
+
+	(void)state;
+	processes =
+		json_pack("[{s:i, s:s, s:s, s:b}, {s:i, s:s, s:s, s:b}, {s:i, s:b}]", "pid", 1,
+			  "python", "3.13.0", "trampolines", "on", "alive", 1, "pid", 2, "python",
+			  "3.13.0", "trampolines", "off", "alive", 1, "pid", 3, "alive", 1);
+	pp_pythons_count(processes, 0, &pythons);
+	assert_null(pp_pythons_banner(&pythons));
+	pp_pythons_count(processes, 1, &pythons);
+	assert_null(pp_pythons_banner(&pythons));
+	pp_pythons_count(processes, 2, &pythons);
+	assert_non_null(strstr(pp_pythons_banner(&pythons), "This Python has no trampolines"));
+	pp_pythons_count(processes, 3, &pythons);
+	assert_null(pp_pythons_banner(&pythons));
+	assert_null(pp_pythons_banner_short(&pythons));
+	json_decref(processes);
 }
 
 static void test_tree(void **state)
@@ -308,7 +331,7 @@ static void test_banner(void **state)
 	f->height = 24;
 	f->facts.processes = json_pack("[{s:i, s:s, s:s, s:b}]", "id", 11, "python", "3.13.0",
 				       "trampolines", "off", "alive", 1);
-	pp_pythons_count(f->facts.processes, &f->facts.pythons);
+	pp_pythons_count(f->facts.processes, 0, &f->facts.pythons);
 	show(f);
 	expect(f, 1, "No Python here has trampolines, so Python functions have no");
 	expect(f, 2, "names: start it with PYTHONPERFSUPPORT=1 or -X perf (Python");
@@ -326,10 +349,12 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_functions), TEST(test_views),	     TEST(test_processes),
-		TEST(test_tree),      TEST(test_cursor),     TEST(test_filter),
-		TEST(test_scroll),    TEST(test_other_keys), TEST(test_help),
-		TEST(test_sizes),     TEST(test_banner),
+		TEST(test_functions),  TEST(test_views),
+		TEST(test_processes),  cmocka_unit_test(test_one_process),
+		TEST(test_tree),       TEST(test_cursor),
+		TEST(test_filter),     TEST(test_scroll),
+		TEST(test_other_keys), TEST(test_help),
+		TEST(test_sizes),      TEST(test_banner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
