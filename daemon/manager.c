@@ -26,7 +26,7 @@
 #define DRAIN_SLOW_USEC	   (100 * USEC_PER_MSEC) /* up to FAST_FREQUENCY: 50 samples a CPU */
 #define DRAIN_FAST_USEC	   (20 * USEC_PER_MSEC)	 /* above: 200 samples a CPU, of up to 2 KB */
 #define FAST_FREQUENCY	   500			 /* Hz, of all sets together */
-#define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC) /* an exec is a burst of records */
+#define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC)	 /* an exec is a burst of records */
 #define PERFMAPS_BYTES	   (128 * MIB)
 #define TURN_SLOW_NS	   (50 * NSEC_PER_MSEC) /* the goal: never longer */
 
