@@ -38,7 +38,7 @@ static void print_help(void)
 	       "  --measure           time every stack walk (see pyprofctl status)\n"
 	       "  --debug             log more\n"
 	       "  --version, --help\n\n"
-	       "Runs in the foreground and logs to stderr; SIGTERM stops it. See pyprofctl(1).\n",
+	       "Runs in the foreground and logs to stderr; SIGTERM stops it.\n",
 	       PP_FREQUENCY_MAX, PP_DEFAULT_FREQUENCY, PP_DEFAULT_TABLES_BYTES / MIB);
 }
 
