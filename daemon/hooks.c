@@ -105,6 +105,7 @@ static void on_object(void *userdata, struct pp_process *p, struct pp_object *o)
 
 	learn_python(m, p, o);
 	pp_unwind_touch(m->unwind, p);
+	pp_manager_pump_soon(m);
 }
 
 static void on_loaded(void *userdata, struct pp_object *o, int table_fd)
@@ -113,6 +114,7 @@ static void on_loaded(void *userdata, struct pp_object *o, int table_fd)
 	struct pp_process *p = NULL;
 
 	pp_unwind_loaded(m->unwind, o, table_fd);
+	pp_manager_pump_soon(m);
 	if (o->state != PP_OBJECT_READY || !o->info.is_python)
 		return;
 	while ((p = pp_processes_next(m->processes, p)))

@@ -62,6 +62,17 @@ static int on_life_io(sd_event_source *s, _unused_ int fd, _unused_ uint32_t eve
 	return sd_event_source_set_enabled(m->life_timer, SD_EVENT_ONESHOT);
 }
 
+void pp_manager_pump_soon(struct pp_manager *m)
+{
+	int enabled;
+
+	if (!m->life_timer || sd_event_source_get_enabled(m->life_timer, &enabled) < 0 ||
+	    enabled != SD_EVENT_OFF)
+		return;
+	(void)sd_event_source_set_time_relative(m->life_timer, LIFE_DELAY_USEC);
+	(void)sd_event_source_set_enabled(m->life_timer, SD_EVENT_ONESHOT);
+}
+
 static int on_life_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata)
 {
 	struct pp_manager *m = userdata;
@@ -255,7 +266,7 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	pp_api_free(m->api);
 	sd_event_source_unref(m->drain_timer);
 	sd_event_source_unref(m->life_io);
-	sd_event_source_unref(m->life_timer);
+	m->life_timer = sd_event_source_unref(m->life_timer);
 	sd_event_source_unref(m->sigterm);
 	sd_event_source_unref(m->sigint);
 	/* Children answer what is in flight as they go; profiles give back their processes. */

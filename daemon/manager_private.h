@@ -70,6 +70,8 @@ void pp_manager_unref_process(void *userdata, uint64_t id);
 void pp_manager_swept(void *userdata, struct pp_store *store);
 
 void pp_manager_pump(struct pp_manager *m);
+/* Something came that stacks wait for: not only with the next drain. */
+void pp_manager_pump_soon(struct pp_manager *m);
 /* Sets were opened or closed, or changed their rate. */
 void pp_manager_rate_changed(struct pp_manager *m);
 void pp_manager_fill_backend(struct pp_manager *m, struct pp_api_backend *b);
