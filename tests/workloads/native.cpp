@@ -38,7 +38,7 @@ template <typename T> struct Square : Shape {
 NOINLINE void failing(int depth)
 {
 	if (depth == 0) {
-		leaf(2000);
+		leaf(8000);
 		throw std::runtime_error("on purpose");
 	}
 	failing(depth - 1);
@@ -50,7 +50,7 @@ NOINLINE void catching()
 	try {
 		failing(10);
 	} catch (const std::exception &) {
-		leaf(2000);
+		leaf(8000);
 	}
 	KEEP;
 }
