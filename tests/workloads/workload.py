@@ -22,7 +22,7 @@ of those (or the beginning of one). Two things setprofile cannot see, and sys.mo
    leaves it): no trampoline. The stacks whose last frame is such an __init__ are told apart.
 
     NAME.py [--seconds S]        run; each worker prints "ready PID" when it enters its loop
-    NAME.py --truth DIRECTORY    print {"tree", "workers", "inlines"} as JSON, record all stacks there
+    NAME.py --truth DIRECTORY    print {"tree", "workers", "inlines"} as JSON, record stacks there
 """
 
 import dis
