@@ -321,11 +321,6 @@ bool pp_symbols_lookup(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *
 	       lookup_in(s, elf, debug, &s->labels, offset, ret);
 }
 
-size_t pp_symbols_count(const struct pp_symbols *s)
-{
-	return s->sized.n + s->labels.n;
-}
-
 size_t pp_symbols_memory(const struct pp_symbols *s)
 {
 	return sizeof(*s) + (s->sized.cap + s->labels.cap) * sizeof(struct pp_symbol) +

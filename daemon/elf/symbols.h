@@ -31,5 +31,4 @@ struct pp_symbol_hit {
 bool pp_symbols_lookup(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug,
 		       uint64_t address, struct pp_symbol_hit *ret);
 
-size_t pp_symbols_count(const struct pp_symbols *s);
 size_t pp_symbols_memory(const struct pp_symbols *s);

@@ -63,11 +63,6 @@ struct pp_worker *pp_worker_free(struct pp_worker *w)
 	return NULL;
 }
 
-size_t pp_worker_pending(const struct pp_worker *w)
-{
-	return pp_child_pending(w->child);
-}
-
 /* A call that the child did not answer, or answered with something we do not believe. */
 static int failed(int error)
 {

@@ -46,6 +46,3 @@ int pp_worker_load(struct pp_worker *w, int fd, const struct pp_file_key *key,
 		   pp_elf_loaded_fn loaded, void *userdata);
 int pp_worker_names(struct pp_worker *w, int fd, const struct pp_file_key *key, int debug_fd,
 		    const uint64_t *addresses, size_t n, pp_elf_names_fn named, void *userdata);
-
-/* Requests waiting or in flight. */
-size_t pp_worker_pending(const struct pp_worker *w);

@@ -16,11 +16,6 @@ struct pp_connection *pp_call_connection(const struct pp_call *c)
 	return pp_call_owner((struct pp_call *)c);
 }
 
-bool pp_call_more(const struct pp_call *c)
-{
-	return pp_call_connection(c)->varlink.more;
-}
-
 bool pp_call_backlog(const struct pp_call *c)
 {
 	return pp_call_connection(c)->varlink.out;

@@ -77,7 +77,6 @@ size_t pp_server_connections(const struct pp_server *s);
 
 const struct pp_peer *pp_call_peer(const struct pp_call *c);
 struct pp_connection *pp_call_connection(const struct pp_call *c);
-bool pp_call_more(const struct pp_call *c);
 
 /* Set before returning from the method where the reply comes later. */
 void pp_call_on_gone(struct pp_call *c, void (*gone)(struct pp_call *c, void *data), void *data);

@@ -341,8 +341,3 @@ void pp_reader_forget(struct pp_reader *r, pid_t pid)
 {
 	pp_u64map_del(&r->stuck, (uint64_t)pid);
 }
-
-size_t pp_reader_pending(const struct pp_reader *r)
-{
-	return pp_child_pending(r->child);
-}

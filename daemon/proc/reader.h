@@ -48,7 +48,6 @@ PP_DEFINE_CLEANUP(struct pp_reader *, pp_reader_free)
 bool pp_reader_is_stuck(const struct pp_reader *r, struct pp_target target);
 /* The process is gone: its pid may be asked about again. */
 void pp_reader_forget(struct pp_reader *r, pid_t pid);
-size_t pp_reader_pending(const struct pp_reader *r);
 
 /* ---- What /proc says about a process -------------------------------------------------------- */
 
