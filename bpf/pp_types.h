@@ -36,10 +36,11 @@ enum pp_end {
 	PP_END_DEPTH,	   /* deeper than PP_USER_FRAMES_MAX */
 	PP_END_COMPAT,	   /* 32-bit code */
 	PP_END_FP,	   /* the frame-pointer chain ended in no executable mapping */
+	PP_END_PYTHON,	   /* more Python frames than PP_PYTHON_FRAMES_MAX */
 	PP_END_MAX,
 };
 
-/* A user pc's top byte says who unwound the frame, the rest is the address. */
+/* A user pc's top byte says who unwound the frame (and PP_PC_EVAL), the rest is the address. */
 enum pp_walker {
 	PP_WALKER_ROWS,	     /* .eh_frame rows */
 	PP_WALKER_STUB,	     /* CPython trampoline, by the stub's own rule */
@@ -51,11 +52,42 @@ enum pp_walker {
 #define PP_PC_SHIFT	       56
 #define PP_PC_ADDRESS	       ((1ULL << PP_PC_SHIFT) - 1)
 #define PP_PC(address, walker) (((address)&PP_PC_ADDRESS) | (__u64)(walker) << PP_PC_SHIFT)
+#define PP_PC_EVAL	       (1ULL << 63) /* it runs the next run of Python frames */
+#define PP_PC_WALKER(pc)       ((enum pp_walker)(((pc) & ~PP_PC_EVAL) >> PP_PC_SHIFT))
 
 /*
- * One sample, variable length: nr_kernel kernel pcs (leaf first), then nr_user user pcs (leaf
- * first, PP_PC form; all but the leaf are return addresses, except above a signal frame). Identity:
- * tgid + start_ns + exec_id; the last is the task's own count of execs.
+ * The interpreter's own frames, its *chain*, leaf first. One native activation of the evaluation
+ * loop runs one or more of them, a *run*; PP_PYFRAME_LAST ends a run. The n-th pc with PP_PC_EVAL
+ * runs the n-th run. Where there are runs and no such pc, the version leaves no mark on the C
+ * stack.
+ */
+#define PP_PYTHON_FRAMES_MAX 1024 /* CPython's own limit is 1,000 by default */
+
+struct pp_pyframe_raw {
+	__u64 code;	/* address of the code object; top byte: PP_PYFRAME_*. 0: an empty run */
+	__u64 position; /* the frame's instruction pointer; before 3.11 the index of the last one */
+};
+#define PP_PYFRAME_GENERATOR (1ULL << 56) /* its frame is in a generator or coroutine */
+#define PP_PYFRAME_LAST	     (1ULL << 57) /* the outermost frame of its run */
+#define PP_PYFRAME_ADDRESS   PP_PC_ADDRESS
+
+/* How the walk of the chain ended. */
+enum pp_chain_end {
+	PP_CHAIN_NONE,	     /* not walked: no interpreter is known in the process */
+	PP_CHAIN_COMPLETE,   /* reached the thread's outermost frame */
+	PP_CHAIN_NO_STATE,   /* the thread has no state in the interpreter */
+	PP_CHAIN_FOREIGN,    /* what should be its state is another thread's, or none */
+	PP_CHAIN_UNREADABLE, /* a frame could not be read */
+	PP_CHAIN_MALFORMED,  /* what was read is no frame */
+	PP_CHAIN_DEPTH,	     /* more than PP_PYTHON_FRAMES_MAX */
+	PP_CHAIN_MAX,
+};
+
+/*
+ * One sample, variable length: nr_kernel kernel pcs (leaf first), then nr_python Python frames
+ * (leaf first, two words each), then nr_user user pcs (leaf first, PP_PC form; all but the leaf are
+ * return addresses, except above a signal frame). Identity: tgid + start_ns + exec_id; the last is
+ * the task's own count of execs.
  */
 struct pp_sample {
 	__u64 time_ns;	/* CLOCK_MONOTONIC */
@@ -63,15 +95,38 @@ struct pp_sample {
 	__u32 tgid, tid;
 	__u32 exec_id;
 	__u32 cpu;
-	__u16 nr_kernel, nr_user;
-	__u8 set; /* the sampling set whose event fired */
-	__u8 end; /* enum pp_end */
-	__u8 pad[2];
+	__u16 nr_kernel, nr_python, nr_user;
+	__u8 set;	/* the sampling set whose event fired */
+	__u8 end;	/* enum pp_end */
+	__u8 chain_end; /* enum pp_chain_end */
+	__u8 pad[7];
 	char comm[PP_COMM_LEN]; /* of the thread group leader: the process's name */
 #ifndef __bpf__
-	__u64 pcs[];
+	__u64 words[];
 #endif
 };
+
+#ifndef __bpf__
+static inline __u32 pp_sample_words(const struct pp_sample *s)
+{
+	return (__u32)s->nr_kernel + 2U * s->nr_python + s->nr_user;
+}
+
+static inline const __u64 *pp_sample_kernel(const struct pp_sample *s)
+{
+	return s->words;
+}
+
+static inline const struct pp_pyframe_raw *pp_sample_python(const struct pp_sample *s)
+{
+	return (const struct pp_pyframe_raw *)(s->words + s->nr_kernel);
+}
+
+static inline const __u64 *pp_sample_user(const struct pp_sample *s)
+{
+	return s->words + s->nr_kernel + 2UL * s->nr_python;
+}
+#endif
 
 /* ---- Loss accounting: per CPU, per set, written by BPF, read by the daemon. ------------------ */
 enum pp_count {
@@ -165,6 +220,49 @@ struct pp_mapping {
 	__u32 kind;	  /* enum pp_mapping_kind */
 };
 
+/* ---- Interpreters ---------------------------------------------------------------------------- */
+
+/* What a chain's frames look like, and where on the C stack its runs end. */
+enum pp_frames_form {
+	PP_FRAMES_OBJECTS, /* 3.8 to 3.10: objects, one a run; no marks */
+	PP_FRAMES_CFRAMES, /* 3.11: is_entry ends a run; the mark is the eval's cframe */
+	PP_FRAMES_BOTH,	   /* 3.12: entry frames end runs, and a cframe leads to the first */
+	PP_FRAMES_ENTRIES, /* 3.13 and later: entry frames end runs */
+};
+
+/* Offsets of one build of CPython; all below PP_STATE_BYTES_MAX, those in frames below
+ * PP_PYFRAME_BYTES_MAX. */
+#define PP_LAYOUTS_MAX	     64 /* distinct builds at a time */
+#define PP_STATE_BYTES_MAX   512
+#define PP_PYFRAME_BYTES_MAX 128
+struct pp_layout {
+	__u16 state_first, state_bytes; /* what is read of the thread state: these hold the next */
+	__u16 state_frame;		/* the current frame, or the cframe that leads to it */
+	__u16 state_thread;		/* pthread_self() of its thread */
+	__u16 state_chunk; /* the data stack's chunk, its top, its limit; 0: there is none */
+	__u16 cframe_frame, cframe_previous;
+	__u16 frame_bytes; /* what is read of a frame */
+	__u16 frame_code, frame_previous, frame_position;
+	__u16 frame_owner;   /* of one byte; 3.11: is_entry is the byte before it */
+	__u16 form;	     /* enum pp_frames_form */
+	__u8 code_tag;	     /* low bits of the code's address that are no part of it */
+	__u8 sentinel;	     /* the chain ends in an entry frame that no eval has */
+	__u8 position_bytes; /* 4 or 8 */
+	__u8 pad[3];
+};
+
+/*
+ * An interpreter in a process: its layout, and where a thread keeps the address of its thread
+ * state. That is a word at a constant offset from its fsbase, or from what is at fsbase + block.
+ */
+struct pp_interp {
+	__u64 current; /* address of the word that leads to the state which holds the GIL; 0: not
+			  looked at. A thread in a sub-interpreter is found there. */
+	__s32 slot[2]; /* the second is looked at where the first leads nowhere; 0: none */
+	__s32 block;   /* 0: slots are relative to fsbase */
+	__u32 layout;  /* number of the layout + 1; 0: no interpreter is known */
+};
+
 /*
  * A process's address space as BPF knows it (map `spaces`, key: tgid). Exec and fork write the
  * identity of the new life at once (an exec without mappings, a fork with the parent's); the daemon
@@ -177,6 +275,7 @@ struct pp_space {
 	__u32 gen;	   /* address-space generation: what the pc cache is keyed with; never 0 */
 	__u32 block;	   /* word number of the mapping block */
 	__u32 nr_mappings; /* 0: nothing known */
+	struct pp_interp interp;
 };
 
 /* What one sampling set is for (map `sets`). */
@@ -196,9 +295,10 @@ struct pp_filter_entry {
 };
 
 #ifndef __bpf__
-_Static_assert(sizeof(struct pp_sample) == 56, "pp_sample");
+_Static_assert(sizeof(struct pp_sample) == 64, "pp_sample");
+_Static_assert(sizeof(struct pp_layout) == 32, "pp_layout");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");
 _Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * sizeof(__u32), "pp_mapping");
-_Static_assert(sizeof(struct pp_space) == 32, "pp_space");
+_Static_assert(sizeof(struct pp_space) == 56, "pp_space");
 _Static_assert(PP_RULE_MAX <= 16, "a rule's kind has four bits");
 #endif

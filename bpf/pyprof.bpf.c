@@ -49,7 +49,7 @@ static __always_inline void count(__u32 set, __u32 what, __u64 n)
 /* Ends the sample: hands it to the ring and the CPU's walk to the next. */
 static __always_inline int emit(struct pp_walk *w)
 {
-	__u64 pcs = (__u64)w->sample.nr_kernel + w->sample.nr_user;
+	__u64 pcs = words(w);
 	__u64 size = sizeof(w->sample) + pcs * sizeof(__u64);
 	__u32 set = w->sample.set;
 
@@ -196,7 +196,9 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->sample.cpu = bpf_get_smp_processor_id();
 	w->sample.set = set;
 	w->sample.nr_kernel = 0;
+	w->sample.nr_python = 0;
 	w->sample.nr_user = 0;
+	w->sample.chain_end = PP_CHAIN_NONE;
 	identify(&w->sample, task);
 
 	in_kernel = !(*(volatile __u64 *)&ctx->regs.cs & 3);

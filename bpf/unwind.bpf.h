@@ -464,9 +464,15 @@ __noinline int special_frame(__u32 rule)
 	return 0;
 }
 
+/* Words of the record so far. */
+static __always_inline __u64 words(struct pp_walk *w)
+{
+	return (__u64)w->sample.nr_kernel + 2 * w->sample.nr_python + w->sample.nr_user;
+}
+
 static __always_inline void push_pc(struct pp_walk *w, __u64 pc, __u32 walker)
 {
-	__u64 at = (__u64)w->sample.nr_kernel + w->sample.nr_user;
+	__u64 at = words(w);
 
 	BOUND(at, PCS_MAX - 1);
 	w->pcs[at] = PP_PC(pc, walker);

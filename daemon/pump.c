@@ -31,7 +31,7 @@ static void mend(struct pp_manager *m, struct pp_process *p, const struct pp_sam
 
 	if (!s->nr_user)
 		return;
-	pc = s->pcs[s->nr_kernel + s->nr_user - 1] & PP_PC_ADDRESS;
+	pc = pp_sample_user(s)[s->nr_user - 1] & PP_PC_ADDRESS;
 	map = pp_process_map_at(p, s->nr_user > 1 ? pc - 1 : pc);
 	switch (s->end) {
 	case PP_END_NO_SPACE:
@@ -101,7 +101,7 @@ static void take_life_up_to(struct pp_manager *m, uint64_t time_ns)
 static void on_sample(void *userdata, const struct pp_sample *s)
 {
 	struct pp_manager *m = userdata;
-	size_t size = sizeof(*s) + sizeof(s->pcs[0]) * ((size_t)s->nr_kernel + s->nr_user);
+	size_t size = sizeof(*s) + sizeof(s->words[0]) * pp_sample_words(s);
 
 	if (s->time_ns > m->up_to_ns) {
 		if (m->early.len + size > EARLY_MAX || pp_buf_add(&m->early, s, size) < 0)
@@ -121,7 +121,7 @@ static void take_early(struct pp_manager *m)
 	while (at < early.len) {
 		const struct pp_sample *s = (const void *)(early.data + at);
 
-		at += sizeof(*s) + sizeof(s->pcs[0]) * ((size_t)s->nr_kernel + s->nr_user);
+		at += sizeof(*s) + sizeof(s->words[0]) * pp_sample_words(s);
 		on_sample(m, s);
 	}
 }

@@ -56,7 +56,7 @@ static uint32_t user_frame(struct pp_resolve *r, struct pp_process *p, uint64_t 
 			   uint64_t time_ns)
 {
 	uint64_t pc = word & PP_PC_ADDRESS;
-	enum pp_walker walker = (enum pp_walker)(word >> PP_PC_SHIFT);
+	enum pp_walker walker = PP_PC_WALKER(word);
 	struct pp_map *map = pp_process_map_at(p, exact ? pc : pc - 1);
 	struct pp_object *o;
 
@@ -126,16 +126,16 @@ static void count_coverage(struct pp_resolve *r, struct pp_coverage *coverage)
 int pp_resolve_sample(struct pp_resolve *r, struct pp_process *p, const struct pp_sample *s,
 		      uint32_t *ret_node)
 {
-	const __u64 *user = s->pcs + s->nr_kernel;
+	const __u64 *user = pp_sample_user(s), *kernel = pp_sample_kernel(s);
 	struct pp_python *py;
 
 	r->nr = 0;
 	for (size_t i = s->nr_user; i-- > 0;) {
 		/* What a signal interrupted stands at its pc, and so does what it returns to. */
-		bool exact = i == 0 || user[i] >> PP_PC_SHIFT == PP_WALKER_SIGNAL ||
-			     user[i - 1] >> PP_PC_SHIFT == PP_WALKER_SIGNAL;
+		bool exact = i == 0 || PP_PC_WALKER(user[i]) == PP_WALKER_SIGNAL ||
+			     PP_PC_WALKER(user[i - 1]) == PP_WALKER_SIGNAL;
 
-		if (user[i] >> PP_PC_SHIFT == PP_WALKER_FP_UNSURE)
+		if (PP_PC_WALKER(user[i]) == PP_WALKER_FP_UNSURE)
 			pp_count(PP_C_frames_unsure);
 		r->frames[r->nr++] = user_frame(r, p, user[i], exact, s->time_ns);
 	}
@@ -143,6 +143,6 @@ int pp_resolve_sample(struct pp_resolve *r, struct pp_process *p, const struct p
 	if (py && py->is_python)
 		count_coverage(r, &py->coverage);
 	for (size_t i = s->nr_kernel; i-- > 0;)
-		r->frames[r->nr++] = pp_kernel_frame(r->kernel, s->pcs[i], i == 0, s->time_ns);
+		r->frames[r->nr++] = pp_kernel_frame(r->kernel, kernel[i], i == 0, s->time_ns);
 	return pp_stacks_get(r->store->stacks, r->frames, r->nr, ret_node);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "elf/identity.h"
 
+#include "elf/runtime.h"
+
 #include <string.h>
 #include <zlib.h>
 
-#define NOTES_MAX    (64 * KIB) /* real ones: a few hundred bytes */
-#define LINK_MAX     4096	/* .gnu_debuglink: a file name and 8 bytes */
-#define SYMTAB_MAX   (64 * MIB) /* looked through for CPython's symbols */
-#define STRTAB_MAX   (64 * MIB)
+#define NOTES_MAX    (64 * KIB)	 /* real ones: a few hundred bytes */
+#define LINK_MAX     4096	 /* .gnu_debuglink: a file name and 8 bytes */
 #define CHECKSUM_MAX (512 * MIB) /* debug files are read whole for their checksum up to here */
 
 /* Looks through one note segment or section for the build-id. */
@@ -100,54 +100,9 @@ static void read_segments(struct pp_elf *elf, struct pp_elf_info *info)
 	}
 }
 
-/* Py_Version is a `const unsigned long` that holds PY_VERSION_HEX. */
-static void read_python_version(struct pp_elf *elf, const Elf64_Sym *sym, struct pp_elf_info *info)
-{
-	uint64_t offset, value;
-
-	if (sym->st_size == sizeof(value) &&
-	    pp_elf_address_to_offset(elf, sym->st_value, &offset) &&
-	    pp_elf_read(elf, offset, &value, sizeof(value)) == 0 && value >> 24 == 3)
-		info->python_version = (uint32_t)value;
-}
-
-/* CPython's symbols are exported from whatever holds the interpreter, else in .symtab. */
-static int find_python(struct pp_elf *elf, const Elf64_Shdr *table, struct pp_elf_info *info)
-{
-	_cleanup_free_ uint8_t *symbols = NULL, *strings = NULL;
-	const Elf64_Shdr *names;
-	int r;
-
-	if (!table || table->sh_link >= elf->nr_sections)
-		return 0;
-	names = &elf->sections[table->sh_link];
-	r = pp_elf_section_load(elf, names, STRTAB_MAX, &strings);
-	if (r == 0)
-		r = pp_elf_section_load(elf, table, SYMTAB_MAX, &symbols);
-	if (r < 0)
-		return r == -ENOMEM || r == -EIO ? r : 0;
-	/* Almost every file: the string table alone says no. */
-	if (!memmem(strings, names->sh_size, "_PyRuntime", sizeof("_PyRuntime")))
-		return 0;
-	for (size_t i = 0; i < table->sh_size / sizeof(Elf64_Sym); i++) {
-		const Elf64_Sym *sym = (const Elf64_Sym *)symbols + i;
-		const char *name;
-
-		if (sym->st_shndx == SHN_UNDEF || sym->st_name >= names->sh_size)
-			continue;
-		name = (const char *)strings + sym->st_name;
-		if (!strcmp(name, "_PyRuntime"))
-			info->is_python = 1;
-		else if (!strcmp(name, "Py_Version"))
-			read_python_version(elf, sym, info);
-	}
-	return 0;
-}
-
 int pp_identify(struct pp_elf *elf, struct pp_elf_info *ret)
 {
 	const Elf64_Shdr *symtab = pp_elf_section_type(elf, SHT_SYMTAB);
-	int r;
 
 	*ret = (struct pp_elf_info){
 		.type = elf->type,
@@ -157,10 +112,7 @@ int pp_identify(struct pp_elf *elf, struct pp_elf_info *ret)
 	ret->build_id_len = (uint8_t)pp_build_id(elf, ret->build_id);
 	read_debuglink(elf, ret);
 	read_segments(elf, ret);
-	r = find_python(elf, pp_elf_section_type(elf, SHT_DYNSYM), ret);
-	if (r == 0 && !ret->is_python)
-		r = find_python(elf, symtab, ret);
-	return r;
+	return pp_find_runtime(elf, &ret->python);
 }
 
 static bool checksum_is(struct pp_elf *debug, uint32_t wanted)

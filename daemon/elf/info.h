@@ -17,16 +17,31 @@ struct pp_elf_segment {
 	uint32_t pad;
 };
 
+/* Where code is; length 0: nowhere. */
+struct pp_elf_range {
+	uint64_t start, len;
+};
+
+/* A CPython runtime that is defined in the file. Addresses are ELF ones. */
+struct pp_elf_python {
+	uint64_t runtime;   /* of _PyRuntime; 0: there is none */
+	uint64_t code_type; /* of PyCode_Type; 0: not exported */
+	/* The evaluation loop: its function, and the part of it that a compiler put elsewhere. */
+	struct pp_elf_range eval, eval_cold;
+	/* As PY_VERSION_HEX has it. Level 0: only major and minor are known, by what the file
+	 * exports. 0: not known. */
+	uint32_t version;
+	uint32_t pad;
+};
+
 struct pp_elf_info {
 	uint16_t type, machine; /* ET_*, EM_* */
 	uint8_t build_id_len;	/* 0: none */
-	uint8_t is_python;	/* holds a CPython runtime (_PyRuntime is defined here) */
 	uint8_t has_symtab;	/* its own full symbol table: no debug file is needed for names */
-	uint8_t pad;
-	uint32_t python_version; /* PY_VERSION_HEX; 0: not known (before 3.11, or not readable) */
+	uint8_t pad[2];
 	uint32_t debuglink_crc;
 	uint32_t nr_segments;
-	uint32_t pad2;
+	struct pp_elf_python python;
 	uint64_t table_hash;  /* of the table image, as pp_table_image_hash(); 0: no table */
 	uint64_t bad_entries; /* .eh_frame entries that could not be used */
 	uint8_t build_id[PP_ELF_BUILD_ID_MAX];

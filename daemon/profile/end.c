@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "end.h"
 
+_Static_assert(PP_PYTHON_FRAMES_MAX == 1024, "the text of PP_END_PYTHON states it");
 _Static_assert(PP_USER_FRAMES_MAX == 1200, "the text of PP_END_DEPTH states it");
 
 static const char *const texts[] = {
@@ -15,6 +16,7 @@ static const char *const texts[] = {
 	[PP_END_DEPTH] = "deeper than 1200 frames",
 	[PP_END_COMPAT] = "32-bit code",
 	[PP_END_FP] = "frame pointers broken",
+	[PP_END_PYTHON] = "more than 1024 Python frames",
 };
 _Static_assert(ARRAY_SIZE(texts) == PP_END_MAX, "every end has its text");
 

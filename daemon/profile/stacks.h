@@ -10,7 +10,7 @@
 #include "bpf/pp_types.h"
 
 /* A path is never longer: what one sample can hold. */
-#define PP_STACK_FRAMES_MAX (PP_USER_FRAMES_MAX + PP_KERNEL_FRAMES_MAX)
+#define PP_STACK_FRAMES_MAX (PP_USER_FRAMES_MAX + PP_KERNEL_FRAMES_MAX + PP_PYTHON_FRAMES_MAX)
 
 struct pp_node {
 	uint32_t parent, frame;

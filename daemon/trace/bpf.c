@@ -37,8 +37,9 @@ static int quiet(_unused_ enum libbpf_print_level level, _unused_ const char *fo
 static bool is_whole(const struct pp_sample *s, size_t size)
 {
 	return size >= sizeof(*s) && s->nr_kernel <= PP_KERNEL_FRAMES_MAX &&
-	       s->nr_user <= PP_USER_FRAMES_MAX && s->set < PP_SETS_MAX && s->end < PP_END_MAX &&
-	       size == sizeof(*s) + sizeof(uint64_t) * ((size_t)s->nr_kernel + s->nr_user);
+	       s->nr_user <= PP_USER_FRAMES_MAX && s->nr_python <= PP_PYTHON_FRAMES_MAX &&
+	       s->set < PP_SETS_MAX && s->end < PP_END_MAX && s->chain_end < PP_CHAIN_MAX &&
+	       size == sizeof(*s) + sizeof(uint64_t) * pp_sample_words(s);
 }
 
 static int on_record(void *ctx, void *data, size_t size)

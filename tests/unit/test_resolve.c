@@ -115,9 +115,9 @@ static void sample(const uint64_t *kernel, uint16_t nr_kernel, const uint64_t *u
 	s->nr_kernel = nr_kernel;
 	s->nr_user = nr_user;
 	for (size_t i = 0; i < nr_kernel; i++)
-		s->pcs[i] = kernel[i];
+		s->words[i] = kernel[i];
 	for (size_t i = 0; i < nr_user; i++)
-		s->pcs[nr_kernel + i] = user[i];
+		s->words[nr_kernel + i] = user[i];
 	assert_int_equal(pp_resolve_sample(resolve, process, s, &node), 0);
 	nr_frames = pp_stacks_path(store->stacks, node, frames, ARRAY_SIZE(frames));
 	assert_int_equal(nr_frames, nr_kernel + nr_user);

@@ -353,7 +353,7 @@ static void test_identity(void **state)
 	assert_int_equal(info.build_id_len, 20);
 	assert_string_equal(info.debuglink, "full.debug");
 	assert_false(info.has_symtab);
-	assert_false(info.is_python);
+	assert_int_equal(info.python.runtime, 0);
 	assert_true(info.nr_segments >= 3);
 	close_files(&f);
 
@@ -370,8 +370,8 @@ static void test_identity(void **state)
 	scratch_run("gcc -fPIC -shared -o py.so py.c && strip py.so");
 	open_files(&f, "py.so", NULL);
 	assert_int_equal(pp_identify(f.elf, &info), 0);
-	assert_true(info.is_python);
-	assert_int_equal(info.python_version, 0x030d05f0);
+	assert_true(info.python.runtime);
+	assert_int_equal(info.python.version, 0x030d05f0);
 	close_files(&f);
 
 	/* one that only uses it is not it */
@@ -380,8 +380,8 @@ static void test_identity(void **state)
 	scratch_run("gcc -fPIC -shared -o user.so user.c");
 	open_files(&f, "user.so", NULL);
 	assert_int_equal(pp_identify(f.elf, &info), 0);
-	assert_false(info.is_python);
-	assert_int_equal(info.python_version, 0);
+	assert_int_equal(info.python.runtime, 0);
+	assert_int_equal(info.python.version, 0);
 	close_files(&f);
 }
 

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "proc/pylayout.h"
+
+#include <string.h>
+
+#define COOKIE	   "xdebugpy"
+#define COOKIE_LEN 8
+
+#define MINOR_MIN 8
+#define MINOR_MAX 15
+#define MINOR(v)  ((v) >> 16 & 0xff)
+
+/* Larger than any structure that is read; what is beyond is no offset. */
+#define OBJECT_MAX  1024
+#define RUNTIME_MAX 65535
+
+/* ---- What is known by version ---------------------------------------------------------------- */
+
+/* In the order of struct pp_layout's members from state_frame to frame_owner. */
+#define CHAIN(frame_, thread_, chunk_, cframe_frame_, cframe_previous_, code_, previous_,    \
+	      position_, owner_)                                                             \
+	.state_frame = (frame_), .state_thread = (thread_), .state_chunk = (chunk_),         \
+	.cframe_frame = (cframe_frame_), .cframe_previous = (cframe_previous_),              \
+	.frame_code = (code_), .frame_previous = (previous_), .frame_position = (position_), \
+	.frame_owner = (owner_)
+
+#define OBJECTS	 .form = PP_FRAMES_OBJECTS, .position_bytes = 4
+#define CFRAMES	 .form = PP_FRAMES_CFRAMES, .position_bytes = 8
+#define BOTH	 .form = PP_FRAMES_BOTH, .position_bytes = 8
+#define ENTRIES	 .form = PP_FRAMES_ENTRIES, .position_bytes = 8
+#define TAGGED	 .code_tag = 7 /* a stack reference: its low bits say how it is counted */
+#define SENTINEL .sentinel = 1
+
+#define CODE(filename_, name_, qualname_, firstlineno_, linetable_, instructions_, version_) \
+	.code_filename = (filename_), .code_name = (name_), .code_qualname = (qualname_),    \
+	.code_firstlineno = (firstlineno_), .code_linetable = (linetable_),                  \
+	.code_instructions = (instructions_), .code_version = (version_)
+
+#define OBJECT(ascii_, compact_)                                              \
+	.object_type = 8, .type_name = 24, .str_length = 16, .str_state = 32, \
+	.str_ascii = (ascii_), .str_compact = (compact_), .bytes_length = 16, .bytes_data = 32
+
+static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
+	/* 3.8 */
+	{
+		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 104, 0), OBJECTS },
+		.code = { CODE(104, 112, 0, 40, 120, 0, 0), OBJECT(48, 72) },
+		.runtime_interpreters = 32,
+		.runtime_key = 1396,
+		.runtime_current = 1368,
+		.interp_threads = 8,
+		.state_next = 8,
+		.state_interp = 16,
+		.has_key = 1,
+	},
+	/* 3.9 */
+	{
+		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 104, 0), OBJECTS },
+		.code = { CODE(104, 112, 0, 40, 120, 0, 0), OBJECT(48, 72) },
+		.runtime_interpreters = 32,
+		.runtime_key = 588,
+		.runtime_current = 568,
+		.interp_threads = 8,
+		.state_next = 8,
+		.state_interp = 16,
+		.has_key = 1,
+	},
+	/* 3.10 */
+	{
+		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 96, 0), OBJECTS },
+		.code = { CODE(104, 112, 0, 40, 120, 0, 0), OBJECT(48, 72) },
+		.runtime_interpreters = 32,
+		.runtime_key = 588,
+		.runtime_current = 568,
+		.interp_threads = 8,
+		.state_next = 8,
+		.state_interp = 16,
+		.has_key = 1,
+	},
+	/* 3.11 */
+	{
+		.chain = { CHAIN(56, 152, 296, 8, 16, 32, 48, 56, 69), CFRAMES },
+		.code = { CODE(112, 120, 128, 72, 136, 184, 0), OBJECT(48, 72) },
+		.runtime_interpreters = 40,
+		.runtime_key = 596,
+		.runtime_current = 576,
+		.interp_threads = 16,
+		.state_next = 8,
+		.state_interp = 16,
+		.has_key = 1,
+	},
+	/* 3.12 */
+	{
+		.chain = { CHAIN(56, 136, 232, 0, 8, 0, 8, 56, 70), BOTH },
+		.code = { CODE(112, 120, 128, 68, 136, 192, 92), OBJECT(40, 56) },
+		.runtime_interpreters = 40,
+		.runtime_key = 1548,
+		.interp_threads = 72,
+		.state_next = 8,
+		.state_interp = 16,
+		.has_key = 1,
+	},
+	/* 3.13 */
+	{
+		.chain = { CHAIN(72, 152, 232, 0, 0, 0, 8, 56, 70), ENTRIES },
+		.code = { CODE(112, 120, 128, 68, 136, 200, 92), OBJECT(40, 56) },
+		.runtime_interpreters = 632,
+		.runtime_key = 2164,
+		.interp_next = 7264,
+		.interp_threads = 7344,
+		.state_next = 8,
+		.state_interp = 16,
+		.has_key = 1,
+	},
+	/* 3.14 */
+	{
+		.chain = { CHAIN(72, 152, 232, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED },
+		.code = { CODE(112, 120, 128, 68, 136, 208, 92), OBJECT(40, 56) },
+		.runtime_interpreters = 808,
+		.runtime_key = 2340,
+		.interp_next = 7272,
+		.interp_threads = 7344,
+		.state_next = 8,
+		.state_interp = 16,
+		.has_key = 1,
+	},
+	/* 3.15 */
+	{
+		.chain = { CHAIN(72, 176, 256, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED, SENTINEL },
+		.code = { CODE(112, 120, 128, 68, 136, 208, 92), OBJECT(40, 56) },
+		.runtime_interpreters = 936,
+		.interp_next = 7264,
+		.interp_threads = 7336,
+		.state_next = 8,
+		.state_interp = 16,
+	},
+};
+
+/* ---- What an interpreter says of itself ------------------------------------------------------ */
+
+/* Where in _Py_DebugOffsets the sections are (bytes), and members that moved within theirs. */
+struct positions {
+	uint16_t size; /* of it all */
+	uint16_t interpreters_head, interp_next, interp_threads;
+	uint16_t state, state_next, state_thread, state_chunk; /* state: its size */
+	uint16_t frame, frame_owner;			       /* frame: its size */
+	uint16_t code, object, type, bytes, str;	       /* their sizes */
+};
+
+#define FREE_THREADED 16 /* a u64 of its own in all versions */
+#define RUNTIME_SIZE  24
+
+static const struct positions *positions_of(unsigned int minor)
+{
+	static const struct positions v13 = { 584, 40,	64,  72,  152, 168, 192, 208,
+					      224, 264, 272, 352, 368, 512, 536 };
+	static const struct positions v14 = { 760, 40,	64,  72,  176, 192, 216, 232,
+					      248, 288, 312, 400, 416, 592, 616 };
+	static const struct positions v15 = { 888, 40,	64,  72,  176, 192, 240, 256,
+					      312, 352, 376, 464, 480, 688, 712 };
+
+	return minor == 13 ? &v13 : minor == 14 ? &v14 : minor == 15 ? &v15 : NULL;
+}
+
+/* A description in the making of a layout: each member is checked as it is taken. */
+struct reading {
+	const uint8_t *debug;
+	bool bad;
+};
+
+static uint64_t word(const struct reading *d, unsigned int position)
+{
+	uint64_t value;
+
+	memcpy(&value, d->debug + position, sizeof(value));
+	return value;
+}
+
+/* Takes the offset that is described there, of a member of `bytes` below `limit`. */
+static void take(struct reading *d, unsigned int position, uint64_t limit, uint64_t bytes,
+		 uint16_t *ret)
+{
+	uint64_t value = word(d, position);
+
+	if (value > limit || value + bytes > limit)
+		d->bad = true;
+	else
+		*ret = (uint16_t)value;
+}
+
+static void take_code(struct reading *d, const struct positions *at, struct pp_code_layout *code)
+{
+	uint64_t size = MIN(word(d, at->code), (uint64_t)OBJECT_MAX);
+
+	take(d, at->code + 8, size, 8, &code->code_filename);
+	take(d, at->code + 16, size, 8, &code->code_name);
+	take(d, at->code + 24, size, 8, &code->code_qualname);
+	take(d, at->code + 32, size, 8, &code->code_linetable);
+	take(d, at->code + 40, size, 4, &code->code_firstlineno);
+	take(d, at->code + 72, size, 2, &code->code_instructions);
+	take(d, at->object + 8, OBJECT_MAX, 8, &code->object_type);
+	take(d, at->type + 8, OBJECT_MAX, 8, &code->type_name);
+	take(d, at->bytes + 8, OBJECT_MAX, 8, &code->bytes_length);
+	take(d, at->bytes + 16, OBJECT_MAX, 1, &code->bytes_data);
+	take(d, at->str + 8, OBJECT_MAX, 4, &code->str_state);
+	take(d, at->str + 16, OBJECT_MAX, 8, &code->str_length);
+	take(d, at->str + 24, OBJECT_MAX, 1, &code->str_ascii);
+}
+
+static int take_description(struct reading *d, const struct positions *at, struct pp_pylayout *l)
+{
+	uint64_t state = MIN(word(d, at->state), (uint64_t)OBJECT_MAX);
+	struct pp_layout *c = &l->chain;
+
+	if (word(d, FREE_THREADED))
+		return -EOPNOTSUPP;
+	take(d, at->interpreters_head, word(d, RUNTIME_SIZE), 8, &l->runtime_interpreters);
+	take(d, at->interp_next, RUNTIME_MAX, 8, &l->interp_next);
+	take(d, at->interp_threads, RUNTIME_MAX, 8, &l->interp_threads);
+	take(d, at->state_next, state, 8, &l->state_next);
+	take(d, at->state_next + 8, state, 8, &l->state_interp);
+	take(d, at->state_next + 16, state, 8, &c->state_frame);
+	take(d, at->state_thread, state, 8, &c->state_thread);
+	take(d, at->state_chunk, state, 24, &c->state_chunk);
+	take(d, at->frame + 8, PP_PYFRAME_BYTES_MAX, 8, &c->frame_previous);
+	take(d, at->frame + 16, PP_PYFRAME_BYTES_MAX, 8, &c->frame_code);
+	take(d, at->frame + 24, PP_PYFRAME_BYTES_MAX, 8, &c->frame_position);
+	take(d, at->frame_owner, PP_PYFRAME_BYTES_MAX, 1, &c->frame_owner);
+	take_code(d, at, &l->code);
+	return d->bad ? -EBADMSG : 0;
+}
+
+uint32_t pp_pylayout_version(const void *debug, size_t len)
+{
+	uint64_t version;
+
+	if (len < 16 || memcmp(debug, COOKIE, COOKIE_LEN) != 0)
+		return 0;
+	memcpy(&version, (const uint8_t *)debug + COOKIE_LEN, sizeof(version));
+	return version >> 24 == 3 ? (uint32_t)version : 0;
+}
+
+/* What is read of the thread state and of a frame: from the first to the last member of interest.
+ */
+static int bound_reads(struct pp_layout *c)
+{
+	unsigned int first = MIN(c->state_frame, c->state_thread);
+	unsigned int last = MAX(c->state_frame, c->state_thread) + 8U;
+	unsigned int frame = MAX(c->frame_code, c->frame_previous) + 8U;
+
+	if (c->state_chunk) {
+		first = MIN(first, (unsigned int)c->state_chunk);
+		last = MAX(last, c->state_chunk + 24U);
+	}
+	frame = MAX(frame, c->frame_position + 8U);
+	frame = MAX(frame, c->frame_owner + 1U);
+	frame = (frame + 7) & ~7U;
+	if (last - first > PP_STATE_BYTES_MAX || frame > PP_PYFRAME_BYTES_MAX)
+		return -EBADMSG;
+	c->state_first = (uint16_t)first;
+	c->state_bytes = (uint16_t)(last - first);
+	c->frame_bytes = (uint16_t)frame;
+	return 0;
+}
+
+int pp_pylayout_find(uint32_t version, const void *debug, size_t len, struct pp_pylayout *ret)
+{
+	uint32_t described = pp_pylayout_version(debug, len);
+	struct reading d = { .debug = debug };
+	const struct positions *at;
+	int r;
+
+	if (described)
+		version = described;
+	if (version >> 24 != 3 || MINOR(version) < MINOR_MIN || MINOR(version) > MINOR_MAX)
+		return -ENOENT;
+	*ret = known[MINOR(version) - MINOR_MIN];
+	ret->code.version = version;
+	at = positions_of(MINOR(version));
+	/* A version that should describe itself and does not is another than it seems. */
+	if (!at != !described || (at && len < at->size))
+		return -EBADMSG;
+	if (at) {
+		r = take_description(&d, at, ret);
+		if (r < 0)
+			return r;
+	}
+	return bound_reads(&ret->chain);
+}
