@@ -36,6 +36,7 @@ struct pp_code_layout {
 	/* Of a str and of bytes. */
 	uint16_t str_length, str_state, str_ascii, str_compact;
 	uint16_t bytes_length, bytes_data;
+	uint8_t str_kind; /* the lowest bit of the state's kind, compact and ascii */
 	enum pp_code_lines lines;
 	uint8_t scale; /* bytes that a position counts, where it is an offset */
 };

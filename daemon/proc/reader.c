@@ -42,6 +42,7 @@ struct call {
 		pp_reader_perfmap_fn perfmap;
 		pp_reader_read_fn read;
 		pp_reader_debugfile_fn debugfile;
+		pp_reader_codes_fn codes;
 	} fn;
 	void *userdata;
 };
@@ -147,6 +148,49 @@ static void finish_perfmap(struct call *c, int error, const struct reply *r, int
 	c->fn.perfmap(c->userdata, error, error < 0 ? NULL : &found, fd);
 }
 
+/* Takes the next record of CODES' reply, *left bytes at *at. Returns whether it holds up. */
+static bool next_info(struct pp_code_info *ret, const char **at, size_t *left)
+{
+	struct pp_code_record r;
+
+	if (*left < sizeof(r))
+		return false;
+	memcpy(&r, *at, sizeof(r));
+	*at += sizeof(r);
+	*left -= sizeof(r);
+	if (r.error >= PP_CODE_ERRORS || r.name_len > *left || r.file_len > *left - r.name_len)
+		return false;
+	*ret = (struct pp_code_info){ .error = (enum pp_code_error)r.error,
+				      .identity = r.identity,
+				      .line = r.line,
+				      .first_line = r.first_line,
+				      .name = *at,
+				      .name_len = r.name_len,
+				      .file = *at + r.name_len,
+				      .file_len = r.file_len };
+	*at += r.name_len + r.file_len;
+	*left -= r.name_len + r.file_len;
+	return true;
+}
+
+static void finish_codes(struct call *c, int error, const struct reply *r)
+{
+	_cleanup_free_ struct pp_code_info *infos = NULL;
+	struct pp_code_answer answer = { .generation = r->head.generation };
+	const char *at = r->text[0];
+	size_t left = r->head.text_len[0];
+
+	if (error >= 0) {
+		infos = calloc(PP_CODE_ITEMS_MAX, sizeof(*infos));
+		error = infos ? 0 : -ENOMEM;
+	}
+	while (error >= 0 && left)
+		if (answer.nr == PP_CODE_ITEMS_MAX || !next_info(&infos[answer.nr++], &at, &left))
+			error = -EBADMSG;
+	answer.infos = infos;
+	c->fn.codes(c->userdata, error, error < 0 ? NULL : &answer);
+}
+
 static void remember_stuck(struct pp_reader *r, struct pp_target target)
 {
 	uint64_t paid_ns = 0;
@@ -187,6 +231,9 @@ static void on_reply(void *userdata, int error, const void *data, size_t len, in
 	case PP_READER_READ:
 		c->fn.read(c->userdata, error, r.head.size, r.text[0], r.head.text_len[0]);
 		break;
+	case PP_READER_CODES:
+		finish_codes(c, error, &r);
+		break;
 	default:
 		c->fn.debugfile(c->userdata, error < 0 || *fd >= 0 ? error : -EBADMSG, fd);
 	}
@@ -203,7 +250,17 @@ static bool is_in_debt(const struct pp_reader *r, uid_t uid)
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
-static int send_call(const struct call *call, struct pp_reader_request *q, const char *const *texts,
+struct text {
+	const void *data;
+	size_t len;
+};
+
+static struct text text_of(const char *s)
+{
+	return s ? (struct text){ s, strlen(s) } : (struct text){ 0 };
+}
+
+static int send_call(const struct call *call, struct pp_reader_request *q, const struct text *texts,
 		     size_t nr_texts, int fd)
 {
 	_cleanup_buf_ struct pp_buf message = PP_BUF(PP_CHILD_MESSAGE_MAX);
@@ -223,11 +280,15 @@ static int send_call(const struct call *call, struct pp_reader_request *q, const
 	q->pid = call->target.pid;
 	q->start_ticks = call->target.start_ticks;
 	for (size_t i = 0; i < nr_texts; i++)
-		q->text_len[i] = (uint32_t)strlen(texts[i]);
+		q->text_len[i] = (uint32_t)texts[i].len;
 	e = pp_buf_add(&message, q, sizeof(*q));
-	for (size_t i = 0; i < nr_texts && e >= 0; i++)
-		if (q->text_len[i])
-			e = pp_buf_add(&message, texts[i], q->text_len[i] + 1);
+	for (size_t i = 0; i < nr_texts && e >= 0; i++) {
+		if (!texts[i].len)
+			continue;
+		e = pp_buf_add(&message, texts[i].data, texts[i].len);
+		if (e >= 0)
+			e = pp_buf_add(&message, "", 1);
+	}
 	if (e < 0)
 		return e;
 	c = malloc(sizeof(*c));
@@ -259,7 +320,7 @@ int pp_reader_identify(struct pp_reader *r, struct pp_target target, const struc
 				       .dev = map->dev,
 				       .ino = map->ino,
 				       .want_fd = want_fd };
-	const char *path = map->path ? map->path->text : "";
+	struct text path = text_of(map->path ? map->path->text : NULL);
 
 	return send_call(&c, &q, &path, 1, -1);
 }
@@ -286,12 +347,44 @@ int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,
 {
 	struct call c = { r, target, PP_READER_DEBUGFILE, { .debugfile = fn }, userdata };
 	struct pp_reader_request q = { .build_id_len = (uint32_t)what->build_id_len };
-	const char *texts[] = { what->debuglink ?: "", what->directory ?: "" };
+	struct text texts[] = { text_of(what->debuglink), text_of(what->directory) };
 
 	if (what->build_id_len > PP_BUILD_ID_MAX)
 		return -EINVAL;
 	memcpy(q.build_id, what->build_id, what->build_id_len);
 	return send_call(&c, &q, texts, ARRAY_SIZE(texts), -1);
+}
+
+static int ask_codes(struct call *c, const struct pp_code_runtime *runtime, uint64_t generation,
+		     bool identities_only, const struct pp_code_item *items, size_t nr)
+{
+	struct pp_reader_request q = { .runtime = *runtime,
+				       .generation = generation,
+				       .identities_only = identities_only };
+	struct text text = { items, nr * sizeof(*items) };
+
+	if (!nr || nr > PP_CODE_ITEMS_MAX)
+		return -EINVAL;
+	return send_call(c, &q, &text, 1, -1);
+}
+
+int pp_reader_codes(struct pp_reader *r, struct pp_target target,
+		    const struct pp_code_runtime *runtime, const struct pp_code_item *items,
+		    size_t nr, pp_reader_codes_fn fn, void *userdata)
+{
+	struct call c = { r, target, PP_READER_CODES, { .codes = fn }, userdata };
+
+	return ask_codes(&c, runtime, 0, false, items, nr);
+}
+
+int pp_reader_code_identities(struct pp_reader *r, struct pp_target target,
+			      const struct pp_code_runtime *runtime, uint64_t generation,
+			      const struct pp_code_item *items, size_t nr, pp_reader_codes_fn fn,
+			      void *userdata)
+{
+	struct call c = { r, target, PP_READER_CODES, { .codes = fn }, userdata };
+
+	return ask_codes(&c, runtime, generation, true, items, nr);
 }
 
 /* ---- The reader ------------------------------------------------------------------------------ */

@@ -15,6 +15,7 @@
 
 #include "base/filekey.h"
 #include "base/macro.h"
+#include "proc/code.h"
 #include "proc/process.h"
 
 #include <systemd/sd-event.h>
@@ -130,3 +131,51 @@ struct pp_debugfile {
 typedef void (*pp_reader_debugfile_fn)(void *userdata, int error, int *fd);
 int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,
 			const struct pp_debugfile *what, pp_reader_debugfile_fn fn, void *userdata);
+
+/* ---- Code objects ---------------------------------------------------------------------------- */
+
+/* Items of one call, and bytes of one name; what is longer is cut. */
+#define PP_CODE_ITEMS_MAX 1024
+#define PP_CODE_TEXT_MAX  4096
+
+struct pp_code_item {
+	uint64_t code, position; /* as the interpreter's frame has them; see proc/code.h */
+};
+
+enum pp_code_error {
+	PP_CODE_FOUND,
+	PP_CODE_UNREADABLE, /* no memory there */
+	PP_CODE_NOT_CODE,   /* no code object there (any more) */
+	PP_CODE_ASTRAY,	    /* the position is not in it: another code object by now */
+	PP_CODE_BAD_NAME,   /* its name or file is no string */
+	PP_CODE_ERRORS,
+};
+
+struct pp_code_info {
+	enum pp_code_error error;
+	uint64_t identity; /* equal as long as the same code object lives there */
+	uint32_t line;	   /* 0: none */
+	uint32_t first_line;
+	/* UTF-8, with lone surrogates as the bytes that they stand for; any bytes, no NUL behind.
+	 * name is the qualified one where the version has it. */
+	const char *name, *file;
+	size_t name_len, file_len;
+};
+
+struct pp_code_answer {
+	uint64_t generation; /* the interpreter's, read before anything else; 0: there is none */
+	const struct pp_code_info *infos;
+	size_t nr; /* of the items asked for, the first so many; the rest is to be asked again */
+};
+
+typedef void (*pp_reader_codes_fn)(void *userdata, int error, const struct pp_code_answer *answer);
+/* What code objects a process has where. */
+int pp_reader_codes(struct pp_reader *r, struct pp_target target,
+		    const struct pp_code_runtime *runtime, const struct pp_code_item *items,
+		    size_t nr, pp_reader_codes_fn fn, void *userdata);
+/* The same without names and lines (positions are not looked at); nothing at all, nr = 0, where the
+ * interpreter's generation is still `generation` (0: whatever it is). */
+int pp_reader_code_identities(struct pp_reader *r, struct pp_target target,
+			      const struct pp_code_runtime *runtime, uint64_t generation,
+			      const struct pp_code_item *items, size_t nr, pp_reader_codes_fn fn,
+			      void *userdata);

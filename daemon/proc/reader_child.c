@@ -80,6 +80,21 @@ static void describe(const struct pp_opened *o, struct pp_reader_answer *a)
 	memcpy(a->head.comm, o->comm, sizeof(a->head.comm));
 }
 
+static int answer_codes(const struct pp_opened *o, const struct request *q,
+			struct pp_reader_answer *a)
+{
+	_cleanup_free_ struct pp_code_item *items = NULL;
+	size_t nr = q->head.text_len[0] / sizeof(*items);
+
+	if (nr > PP_CODE_ITEMS_MAX)
+		return -EBADMSG;
+	items = calloc(nr + 1, sizeof(*items)); /* aligned, which the text is not */
+	if (!items)
+		return -ENOMEM;
+	memcpy(items, q->text[0], nr * sizeof(*items));
+	return pp_reader_do_codes(o, &q->head, items, nr, a);
+}
+
 static int answer(const struct request *q, struct pp_reader_answer *a)
 {
 	_cleanup_(pp_reader_close) struct pp_opened o = { .dir = -1 };
@@ -100,6 +115,8 @@ static int answer(const struct request *q, struct pp_reader_answer *a)
 		return r < 0 ? r : pp_reader_do_scan(&o, a);
 	case PP_READER_PERFMAP:
 		return r < 0 ? r : pp_reader_do_perfmap(&o, a);
+	case PP_READER_CODES:
+		return r < 0 ? r : answer_codes(&o, q, a);
 	default:
 		return -EBADMSG;
 	}

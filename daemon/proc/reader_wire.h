@@ -3,7 +3,8 @@
  * What the daemon and its reader say to each other. Both are the same binary, so the layouts are
  * plain structs; the bytes behind them come from other processes.
  *
- * A message is one of the structs below and its texts, each followed by a NUL.
+ * A message is one of the structs below and its texts, each followed by a NUL. A text may be any
+ * bytes.
  */
 #pragma once
 
@@ -18,6 +19,7 @@ enum pp_reader_op {
 	PP_READER_PERFMAP,
 	PP_READER_READ,
 	PP_READER_DEBUGFILE,
+	PP_READER_CODES,
 	PP_READER_OPS,
 };
 
@@ -32,10 +34,14 @@ struct pp_reader_request {
 	uint32_t want_fd;	       /* IDENTIFY */
 	uint32_t build_id_len;	       /* DEBUGFILE */
 	uint8_t build_id[PP_BUILD_ID_MAX];
-	uint32_t text_len[PP_READER_TEXTS]; /* IDENTIFY: path; DEBUGFILE: link, directory */
+	struct pp_code_runtime runtime; /* CODES */
+	uint64_t generation;		/* CODES: answer nothing while it is this one */
+	uint32_t identities_only, pad;	/* CODES */
+	/* IDENTIFY: path; DEBUGFILE: link, directory; CODES: items */
+	uint32_t text_len[PP_READER_TEXTS];
 };
 
-/* Texts of a scan's reply; READ's data and PERFMAP's path are text 0. */
+/* Texts of a scan's reply; READ's data, PERFMAP's path and CODES' records are text 0. */
 enum {
 	PP_SCAN_CMDLINE,
 	PP_SCAN_EXE,
@@ -55,7 +61,8 @@ struct pp_reader_reply {
 	char comm[16];
 	struct pp_file_key key;
 	int64_t mtime_ns;
-	uint64_t size;
+	uint64_t size;	     /* READ: the file's */
+	uint64_t generation; /* CODES */
 	uint32_t text_len[PP_READER_TEXTS];
 	uint32_t pad2[2];
 };
@@ -63,6 +70,15 @@ struct pp_reader_reply {
 /* Bytes of one reply's texts: what a message holds beside the struct and the NULs. */
 #define PP_READER_TEXT_MAX (PP_CHILD_MESSAGE_MAX - sizeof(struct pp_reader_reply) - PP_READER_TEXTS)
 _Static_assert(PP_READ_MAX <= PP_READER_TEXT_MAX, "a chunk fits a message");
+
+/* One item's answer in CODES' reply; name and file follow, without NULs. */
+struct pp_code_record {
+	uint64_t identity;
+	uint32_t error; /* enum pp_code_error */
+	uint32_t line, first_line;
+	uint32_t name_len, file_len;
+	uint32_t pad;
+};
 
 /* Executable mappings' text beyond this is cut: a path may be 4 KiB long, four thousand times. */
 #define PP_SCAN_MAPS_MAX (4 * MIB)
@@ -116,3 +132,5 @@ int pp_reader_do_perfmap(const struct pp_opened *o, struct pp_reader_answer *a);
 int pp_reader_do_read(const struct pp_reader_request *q, int fd, struct pp_reader_answer *a);
 int pp_reader_do_debugfile(const struct pp_opened *o, const struct pp_reader_request *q,
 			   const char *link, const char *directory, struct pp_reader_answer *a);
+int pp_reader_do_codes(const struct pp_opened *o, const struct pp_reader_request *q,
+		       const struct pp_code_item *items, size_t nr, struct pp_reader_answer *a);
