@@ -3,6 +3,7 @@
 #include "manager_private.h"
 
 #include "base/clock.h"
+#include "codes.h"
 #include "files.h"
 #include "kernel.h"
 #include "pythons.h"
@@ -232,7 +233,8 @@ static uint64_t pending(void *userdata, uint64_t time_ns)
 	struct pp_manager *m = userdata;
 
 	return pp_files_pending(m->files, time_ns) + pp_pythons_pending(m->pythons, time_ns) +
-	       pp_kernel_pending(m->kernel, time_ns) + (m->up_to_ns < time_ns ? 1 : 0);
+	       pp_codes_pending(m->codes, time_ns) + pp_kernel_pending(m->kernel, time_ns) +
+	       (m->up_to_ns < time_ns ? 1 : 0);
 }
 
 static int set_frequency(void *userdata, unsigned int hz)

@@ -2,6 +2,7 @@
 /* What lower rooms report goes to those above: the manager's hooks. */
 #include "manager_private.h"
 
+#include "codes.h"
 #include "files.h"
 #include "kernel.h"
 #include "proc/reader.h"
@@ -28,6 +29,7 @@ static void on_fork(void *userdata, struct pp_process *parent, struct pp_process
 
 	pp_unwind_forked(m->unwind, parent, child);
 	pp_pythons_forked(m->pythons, parent, child, child->born_ns);
+	pp_codes_forked(m->codes, parent, child);
 	pp_sessions_forked(m->sessions, parent, child);
 }
 
@@ -77,6 +79,7 @@ static void on_process_free(void *userdata, struct pp_process *p)
 
 	pp_unwind_gone(m->unwind, p);
 	pp_pythons_gone(m->pythons, p);
+	pp_codes_gone(m->codes, p);
 }
 
 static void object_ref(void *userdata, void *object)
@@ -168,6 +171,7 @@ void pp_manager_swept(void *userdata, struct pp_store *store)
 	(void)store;
 	pp_files_swept(m->files);
 	pp_pythons_swept(m->pythons);
+	pp_codes_swept(m->codes);
 	pp_kernel_swept(m->kernel);
 	pp_resolve_swept(m->resolve);
 }

@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "codes.h"
 #include "files.h"
 #include "kernel.h"
 #include "manager_private.h"
@@ -161,6 +162,7 @@ static int new_rooms(struct pp_manager *m)
 				  m)) < 0 ||
 	    (r = pp_store_new(&m->store)) < 0 ||
 	    (r = pp_pythons_new(&m->pythons, m->reader, m->store, PERFMAPS_BYTES)) < 0 ||
+	    (r = pp_codes_new(&m->codes, m->reader, m->store)) < 0 ||
 	    (r = pp_kernel_new(&m->kernel, m->store)) < 0 ||
 	    (r = pp_unwind_new(&m->unwind, m->bpf, m->processes, m->config.tables_bytes)) < 0 ||
 	    (r = pp_files_new(&m->files, m->event, m->reader, m->processes, m->store,
@@ -278,6 +280,7 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	pp_resolve_free(m->resolve);
 	pp_kernel_free(m->kernel);
 	pp_pythons_free(m->pythons);
+	pp_codes_free(m->codes);
 	pp_unwind_free(m->unwind);
 	if (m->store)
 		pp_store_drop(m->store, &m->holder);

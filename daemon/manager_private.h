@@ -14,6 +14,7 @@
 
 struct pp_api;
 struct pp_bpf;
+struct pp_codes;
 struct pp_kernel;
 struct pp_pythons;
 struct pp_reader;
@@ -36,6 +37,7 @@ struct pp_manager {
 	struct pp_unwind *unwind;
 	struct pp_files *files;
 	struct pp_pythons *pythons;
+	struct pp_codes *codes;
 	struct pp_kernel *kernel;
 	struct pp_resolve *resolve;
 	struct pp_sessions *sessions;

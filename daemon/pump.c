@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "codes.h"
 #include "files.h"
 #include "kernel.h"
 #include "proc/reader.h"
@@ -202,6 +203,7 @@ void pp_manager_pump(struct pp_manager *m)
 		pp_count(PP_C_sample_malformed);
 	take_life_up_to(m, UINT64_MAX);
 	pp_sessions_book_losses(m->sessions);
+	pp_codes_tick(m->codes, now_ns); /* first: whoever ends takes its names along */
 	pp_unwind_sync(m->unwind, m->up_to_ns);
 	start_scans(m, now_ns);
 	pp_files_tick(m->files, now_ns);

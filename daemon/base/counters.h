@@ -25,6 +25,11 @@
 	X(spaces_refused, "processes whose mappings BPF could not take")                       \
 	X(frames_unsure, "leaf frames whose direct caller may be missing")                     \
 	X(python_unnamed, "Python or JIT frames without an entry in a perf map")               \
+	X(codes_unnamed, "Python frames whose code object could not be read any more")         \
+	X(codes_replaced,                                                                      \
+	  "code objects found replaced: samples since the last look may have the old name")    \
+	X(codes_refused, "Python frames left unnamed as a process says too many names")        \
+	X(codes_forgotten, "processes whose code objects were too many to keep; begun anew")   \
 	X(perfmaps_refused, "perf maps that could not be trusted or opened")                   \
 	X(kernel_unnamed, "kernel frames without a name")                                      \
 	X(perfmap_forks_refused, "forks whose child could not be given its parent's names")    \

@@ -83,7 +83,7 @@ struct pp_process {
 
 	uint64_t samples, complete; /* counted by the upper rooms */
 	/* Slots for upper rooms, theirs to free in the on_free hook. */
-	void *unwind, *names, *python, *interp;
+	void *unwind, *names, *python, *interp, *codes;
 
 	/* The table's lists: all by age, lives of this pid, those to scan, those to free. */
 	struct pp_process *older, *newer;

@@ -233,6 +233,10 @@ static int tell_node(struct take *t, uint32_t node, uint32_t parent, uint32_t *r
 	uint32_t frame;
 	int r;
 
+	if (pp_frames_final(t->store->frames, n.frame) == PP_FRAME_SHIM && parent) {
+		*ret = d->nodes.ids[node] = parent;
+		return 0;
+	}
 	if (t->query->kernel == PP_KERNEL_HIDDEN && is_kernel(t, node) && is_kernel(t, n.parent)) {
 		*ret = d->nodes.ids[node] = parent;
 		return 0;

@@ -142,6 +142,8 @@ uint32_t pp_frame_shown(struct pp_store *store, uint32_t frame, enum pp_kernel_v
 	uint32_t final = pp_frames_final(store->frames, frame), kernel;
 	const struct pp_frame *f = pp_frames_describe(store->frames, final);
 
+	if (final == PP_FRAME_SHIM) /* told before it was known to be one */
+		return PP_FRAME_UNKNOWN;
 	if (f->kind != PP_KIND_KERNEL || view == PP_KERNEL_FULL ||
 	    (view == PP_KERNEL_NAMES && f->name))
 		return final;

@@ -84,14 +84,17 @@ static int intern(struct pp_frames *f, const struct pp_frame *frame, uint32_t *r
 int pp_frames_new(struct pp_frames **ret, struct pp_strings *strings, size_t max)
 {
 	struct pp_frames *f = calloc(1, sizeof(*f));
-	uint32_t unknown;
+	uint32_t id;
 	int r;
 
 	if (!f)
 		return -ENOMEM;
 	f->strings = strings;
 	f->max = max;
-	r = intern(f, &(struct pp_frame){ .kind = PP_KIND_UNKNOWN }, &unknown);
+	r = intern(f, &(struct pp_frame){ .kind = PP_KIND_UNKNOWN }, &id);
+	if (r >= 0) /* like no other: an unknown frame has no line */
+		r = intern(f, &(struct pp_frame){ .kind = PP_KIND_UNKNOWN, .offset = UINT64_MAX },
+			   &id);
 	if (r < 0) {
 		pp_frames_free(f);
 		return r;
@@ -114,10 +117,21 @@ struct pp_frames *pp_frames_free(struct pp_frames *f)
 int pp_frames_get(struct pp_frames *f, enum pp_kind kind, uint32_t name, uint32_t file,
 		  uint32_t module, uint32_t *ret)
 {
-	return intern(f,
-		      &(struct pp_frame){
-			      .kind = (uint8_t)kind, .name = name, .file = file, .module = module },
-		      ret);
+	return pp_frames_get_line(f, kind, name, file, module, 0, 0, ret);
+}
+
+int pp_frames_get_line(struct pp_frames *f, enum pp_kind kind, uint32_t name, uint32_t file,
+		       uint32_t module, uint32_t line, uint32_t first_line, uint32_t *ret)
+{
+	struct pp_frame frame = {
+		.kind = (uint8_t)kind, .name = name, .file = file, .module = module
+	};
+
+	if (name) {
+		frame.line = line;
+		frame.first_line = first_line;
+	}
+	return intern(f, &frame, ret);
 }
 
 static struct pp_frame unnamed(enum pp_kind kind, uint32_t module, uint64_t offset)
@@ -248,6 +262,7 @@ static void mark_pending(struct pp_frames *f)
 void pp_frames_sweep(struct pp_frames *f)
 {
 	pp_ids_mark(&f->ids, PP_FRAME_UNKNOWN);
+	pp_ids_mark(&f->ids, PP_FRAME_SHIM);
 	if (f->pending)
 		mark_pending(f);
 	pp_ids_sweep(&f->ids);

@@ -19,10 +19,18 @@ enum pp_kind {
 	PP_KIND_MAX,
 };
 
-#define PP_FRAME_UNKNOWN 0 /* always there: a frame of which nothing is known */
+/* Frames that are always there. */
+#define PP_FRAME_UNKNOWN 0 /* of which nothing is known */
+#define PP_FRAME_SHIM	 1 /* the interpreter's own, no function's: left out of what is shown */
 
 struct pp_frame {
-	uint64_t offset; /* where name == 0: the ELF address (kernel: the address) */
+	union {
+		uint64_t offset; /* where name == 0: the ELF address (kernel: the address) */
+		struct {
+			uint32_t line;	     /* where name != 0: in file, 0: not known */
+			uint32_t first_line; /* of the function, 0: not known */
+		};
+	};
 	uint32_t name;	 /* string ids; name: Python's qualified name, a symbol; 0: unnamed */
 	uint32_t file;	 /* source file, 0: not known */
 	uint32_t module; /* path of the ELF file, or the mapping's name */
@@ -39,6 +47,10 @@ PP_DEFINE_CLEANUP(struct pp_frames *, pp_frames_free)
 /* The frame with this name. Returns 0, -ENOSPC (limit; counted) or -ENOMEM. */
 int pp_frames_get(struct pp_frames *f, enum pp_kind kind, uint32_t name, uint32_t file,
 		  uint32_t module, uint32_t *ret);
+
+/* The same at a line of a function that begins at first_line; 0: not known. */
+int pp_frames_get_line(struct pp_frames *f, enum pp_kind kind, uint32_t name, uint32_t file,
+		       uint32_t module, uint32_t line, uint32_t first_line, uint32_t *ret);
 
 /* The frame of a pc that has no name and will get none: shown as module + offset. (A Python frame's
  * address says nothing to anybody: all unnamed Python frames are one.) */

@@ -64,6 +64,10 @@ static int child(struct builder *b, uint32_t parent, uint32_t frame, uint32_t *r
 	struct figures figures = b->figures[parent];
 	int r;
 
+	if (pp_frames_final(s->store->frames, frame) == PP_FRAME_SHIM) {
+		*ret = parent;
+		return 0;
+	}
 	if (s->kernel == PP_KERNEL_HIDDEN && f->kind == PP_KIND_KERNEL && parent &&
 	    pp_stacks_node(s->stacks, parent).frame == shown) {
 		*ret = parent;

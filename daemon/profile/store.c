@@ -102,19 +102,39 @@ size_t pp_store_bytes(const struct pp_store *s)
 	       pp_stacks_bytes(s->stacks);
 }
 
+static int get_strings(struct pp_store *s, const char *name, size_t name_len, const char *file,
+		       size_t file_len, const char *module, size_t module_len, uint32_t ids[3])
+{
+	int r;
+
+	r = pp_strings_get(s->strings, name, name_len, &ids[0]);
+	if (r >= 0)
+		r = pp_strings_get(s->strings, file, file_len, &ids[1]);
+	if (r >= 0)
+		r = pp_strings_get(s->strings, module, module_len, &ids[2]);
+	return r;
+}
+
 int pp_store_frame(struct pp_store *s, enum pp_kind kind, const char *name, size_t name_len,
 		   const char *file, size_t file_len, const char *module, size_t module_len,
 		   uint32_t *ret)
 {
-	uint32_t n, f, m;
+	uint32_t ids[3];
 	int r;
 
-	r = pp_strings_get(s->strings, name, name_len, &n);
-	if (r >= 0)
-		r = pp_strings_get(s->strings, file, file_len, &f);
-	if (r >= 0)
-		r = pp_strings_get(s->strings, module, module_len, &m);
-	if (r < 0)
-		return r;
-	return pp_frames_get(s->frames, kind, n, f, m, ret);
+	r = get_strings(s, name, name_len, file, file_len, module, module_len, ids);
+	return r < 0 ? r : pp_frames_get(s->frames, kind, ids[0], ids[1], ids[2], ret);
+}
+
+int pp_store_python(struct pp_store *s, const char *name, size_t name_len, const char *file,
+		    size_t file_len, uint32_t line, uint32_t first_line, uint32_t *ret)
+{
+	static const char module[] = "[python]";
+	uint32_t ids[3];
+	int r;
+
+	r = get_strings(s, name, name_len, file, file_len, module, sizeof(module) - 1, ids);
+	return r < 0 ? r
+		     : pp_frames_get_line(s->frames, PP_KIND_PYTHON, ids[0], ids[1], ids[2], line,
+					  first_line, ret);
 }

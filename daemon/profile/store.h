@@ -57,3 +57,7 @@ size_t pp_store_bytes(const struct pp_store *s);
 int pp_store_frame(struct pp_store *s, enum pp_kind kind, const char *name, size_t name_len,
 		   const char *file, size_t file_len, const char *module, size_t module_len,
 		   uint32_t *ret);
+
+/* A line of a Python function, which begins at first_line; 0: not known. */
+int pp_store_python(struct pp_store *s, const char *name, size_t name_len, const char *file,
+		    size_t file_len, uint32_t line, uint32_t first_line, uint32_t *ret);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "python/code_cache.h"
+
+#include <string.h>
+
+#define OBJECTS_FIRST 64
+
+int pp_code_cache_new(struct pp_code_cache **ret)
+{
+	struct pp_code_cache *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->refs = 1;
+	c->addresses.max = PP_CODE_OBJECTS_MAX;
+	c->frames.max = PP_CODE_FRAMES_MAX;
+	*ret = c;
+	return 0;
+}
+
+struct pp_code_cache *pp_code_cache_ref(struct pp_code_cache *c)
+{
+	c->refs++;
+	return c;
+}
+
+struct pp_code_cache *pp_code_cache_unref(struct pp_code_cache *c)
+{
+	if (!c || --c->refs)
+		return NULL;
+	pp_u64map_done(&c->addresses);
+	pp_u64map_done(&c->frames);
+	free(c->objects);
+	free(c);
+	return NULL;
+}
+
+static int copy_map(struct pp_u64map *to, const struct pp_u64map *from)
+{
+	uint64_t key, value;
+	size_t i = 0;
+	int r = 0;
+
+	while (r >= 0 && pp_u64map_next(from, &i, &key, &value))
+		r = pp_u64map_put(to, key, value);
+	return r;
+}
+
+int pp_code_cache_own(struct pp_code_cache **c)
+{
+	_cleanup_(pp_code_cache_unrefp) struct pp_code_cache *copy = NULL;
+	const struct pp_code_cache *from = *c;
+	int r;
+
+	if (from->refs == 1)
+		return 0;
+	r = pp_code_cache_new(&copy);
+	if (r >= 0)
+		r = copy_map(&copy->addresses, &from->addresses);
+	if (r >= 0)
+		r = copy_map(&copy->frames, &from->frames);
+	if (r < 0)
+		return r;
+	copy->next = from->next;
+	if (from->nr) {
+		copy->objects = malloc(from->cap * sizeof(*copy->objects));
+		if (!copy->objects)
+			return -ENOMEM;
+		memcpy(copy->objects, from->objects, from->nr * sizeof(*copy->objects));
+		copy->nr = from->nr;
+		copy->cap = from->cap;
+	}
+	pp_code_cache_unref(*c);
+	*c = TAKE_PTR(copy);
+	return 0;
+}
+
+bool pp_code_cache_full(const struct pp_code_cache *c)
+{
+	/* Numbers are not used twice: what they named may still be there. */
+	return c->frames.len >= c->frames.max || c->nr >= PP_CODE_OBJECTS_MAX ||
+	       c->next == UINT32_MAX;
+}
+
+bool pp_code_cache_find(const struct pp_code_cache *c, uint64_t address, uint32_t *ret_index)
+{
+	uint64_t index;
+
+	if (!pp_u64map_get(&c->addresses, address, &index))
+		return false;
+	*ret_index = (uint32_t)index;
+	return true;
+}
+
+int pp_code_cache_add(struct pp_code_cache *c, uint64_t address, uint32_t *ret_index)
+{
+	int r;
+
+	if (c->nr == c->cap) {
+		uint32_t cap = MAX(c->cap * 2, (uint32_t)OBJECTS_FIRST);
+		struct pp_code_object *bigger = realloc(c->objects, cap * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		c->objects = bigger;
+		c->cap = cap;
+	}
+	r = pp_u64map_put(&c->addresses, address, c->nr);
+	if (r < 0)
+		return r;
+	c->objects[c->nr] = (struct pp_code_object){ .address = address, .number = c->next++ };
+	*ret_index = c->nr++;
+	return 0;
+}
+
+void pp_code_cache_replace(struct pp_code_cache *c, uint32_t index, uint64_t identity)
+{
+	c->objects[index].identity = identity;
+	c->objects[index].number = c->next++;
+}
+
+size_t pp_code_cache_bytes(const struct pp_code_cache *c)
+{
+	const size_t slot = sizeof(struct pp_u64map_slot) + 1;
+
+	return sizeof(*c) + (c->addresses.cap + c->frames.cap) * slot +
+	       c->cap * sizeof(*c->objects);
+}
