@@ -90,8 +90,8 @@ void pp_codes_gone(struct pp_codes *cs, struct pp_process *p)
 int pp_codes_runtime(struct pp_codes *cs, struct pp_process *p,
 		     const struct pp_code_runtime *runtime)
 {
-	const struct pp_code_layout *layout =
-		pp_code_layout_find(runtime->version, runtime->threaded);
+	const struct pp_code_offsets *layout =
+		pp_code_offsets_find(runtime->version, runtime->threaded);
 	struct pp_coded *c;
 
 	if (!layout)

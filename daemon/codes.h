@@ -21,7 +21,7 @@ struct pp_codes *pp_codes_free(struct pp_codes *cs);
 PP_DEFINE_CLEANUP(struct pp_codes *, pp_codes_free)
 
 /* What is known of the interpreter in p: said before the first pp_codes_frame of p, and again when
- * it turns out to be another. A version without a layout (pp_code_layout_find) is refused with
+ * it turns out to be another. A version without a layout (pp_code_offsets_find) is refused with
  * -EOPNOTSUPP. */
 int pp_codes_runtime(struct pp_codes *cs, struct pp_process *p,
 		     const struct pp_code_runtime *runtime);

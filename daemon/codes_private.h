@@ -25,9 +25,9 @@ struct pp_code_mark {
 struct pp_coded {
 	struct pp_process *process; /* not referenced: it owns this */
 	struct pp_code_runtime runtime;
-	const struct pp_code_layout *layout; /* NULL: no runtime yet */
-	struct pp_code_cache *cache;	     /* NULL: none yet, or let go */
-	struct pp_pending_code *pending;     /* those the reader is asked for come first */
+	const struct pp_code_offsets *layout; /* NULL: no runtime yet */
+	struct pp_code_cache *cache;	      /* NULL: none yet, or let go */
+	struct pp_pending_code *pending;      /* those the reader is asked for come first */
 	size_t nr_pending, pending_cap;
 	uint32_t serial; /* of the cache: rises when it is begun anew */
 	size_t asked;	 /* items in the request under way */

@@ -22,7 +22,7 @@ enum pp_code_lines {
 };
 
 /* Offsets in bytes. */
-struct pp_code_layout {
+struct pp_code_offsets {
 	uint16_t type;	     /* ob_type, of every object */
 	uint16_t type_flags; /* tp_flags, of a type */
 	uint16_t type_name;  /* tp_name */
@@ -42,7 +42,7 @@ struct pp_code_layout {
 };
 
 /* NULL: no layout of that version is known. */
-const struct pp_code_layout *pp_code_layout_find(uint32_t version, bool threaded);
+const struct pp_code_offsets *pp_code_offsets_find(uint32_t version, bool threaded);
 
 /*
  * The line of the instruction at `offset` bytes into the code; before the first one it is the first

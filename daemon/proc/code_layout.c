@@ -29,7 +29,7 @@
 static const struct {
 	uint32_t version;
 	bool threaded;
-	struct pp_code_layout layout;
+	struct pp_code_offsets layout;
 } layouts[] = {
 	{ VERSION(8), false, { CODE_OLD, .lines = PP_CODE_LNOTAB, .scale = 1 } },
 	{ VERSION(9), false, { CODE_OLD, .lines = PP_CODE_LNOTAB, .scale = 1 } },
@@ -43,7 +43,7 @@ static const struct {
 	{ VERSION(15), true, { CODE_THREADED } },
 };
 
-const struct pp_code_layout *pp_code_layout_find(uint32_t version, bool threaded)
+const struct pp_code_offsets *pp_code_offsets_find(uint32_t version, bool threaded)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++)
 		if (layouts[i].version == version >> 16 && layouts[i].threaded == threaded)

@@ -46,7 +46,7 @@ struct code {
 /* What is kept from item to item of one request. */
 struct memory {
 	int fd;
-	const struct pp_code_layout *layout;
+	const struct pp_code_offsets *layout;
 	uint64_t code_type, str_type, bytes_type; /* found to be what they are; 0: none yet */
 	struct code last;			  /* address 0: none */
 	uint64_t last_table;			  /* whose line table is in `table` */
@@ -127,7 +127,7 @@ static bool is_code_type(struct memory *m, uint64_t type)
 
 /* ---- Code objects ---------------------------------------------------------------------------- */
 
-static size_t header_size(const struct pp_code_layout *l)
+static size_t header_size(const struct pp_code_offsets *l)
 {
 	/* The table lies behind the names and what else is read but for the copies. */
 	return MAX(l->table, l->copies) + sizeof(uint64_t);
@@ -142,7 +142,7 @@ static uint64_t mix(uint64_t h, uint64_t v)
 
 static enum pp_code_error read_code(struct memory *m, uint64_t address, struct code *ret)
 {
-	const struct pp_code_layout *l = m->layout;
+	const struct pp_code_offsets *l = m->layout;
 	uint8_t data[HEADER_MAX];
 
 	if (!is_aligned(address))
@@ -205,7 +205,7 @@ static bool find_offset(const struct memory *m, const struct code *c, uint64_t p
 
 static bool read_table(struct memory *m, const struct code *c)
 {
-	const struct pp_code_layout *l = m->layout;
+	const struct pp_code_offsets *l = m->layout;
 	uint8_t head[64];
 	uint64_t len;
 
@@ -287,7 +287,7 @@ static int add_characters(struct pp_buf *out, const uint8_t *data, size_t nr, si
 /* Appends the str at address. Returns whether there is one. */
 static bool read_string(struct memory *m, uint64_t address, struct pp_buf *out)
 {
-	const struct pp_code_layout *l = m->layout;
+	const struct pp_code_offsets *l = m->layout;
 	size_t got, start, kind, bits;
 	uint64_t length;
 
@@ -420,7 +420,7 @@ int pp_reader_do_codes(const struct pp_opened *o, const struct pp_reader_request
 	if (!m)
 		return -ENOMEM;
 	m->fd = fd;
-	m->layout = pp_code_layout_find(rt->version, rt->threaded);
+	m->layout = pp_code_offsets_find(rt->version, rt->threaded);
 	m->code_type = rt->code_type;
 	if (!m->layout)
 		return -EOPNOTSUPP;
