@@ -30,6 +30,12 @@
 	  "code objects found replaced: samples since the last look may have the old name")    \
 	X(codes_refused, "Python frames left unnamed as a process says too many names")        \
 	X(codes_forgotten, "processes whose code objects were too many to keep; begun anew")   \
+	X(chains_foreign, "samples whose interpreter state was another thread's; left native") \
+	X(chains_unreadable, "samples whose interpreter frames could not be read")             \
+	X(chains_malformed, "samples whose interpreter frames made no sense; left native")     \
+	X(chains_unplaced, "samples whose interpreter frames fit no native stack")             \
+	X(names_disagree, "frames that the interpreter and a perf map name differently")       \
+	X(interps_refused, "Pythons whose own frames cannot be walked; ps says why")           \
 	X(perfmaps_refused, "perf maps that could not be trusted or opened")                   \
 	X(kernel_unnamed, "kernel frames without a name")                                      \
 	X(perfmap_forks_refused, "forks whose child could not be given its parent's names")    \

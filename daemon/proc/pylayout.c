@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "proc/pylayout.h"
 
+#include "proc/code.h"
+
 #include <string.h>
 
 #define COOKIE	   "xdebugpy"
@@ -31,22 +33,11 @@
 #define TAGGED	 .code_tag = 7 /* a stack reference: its low bits say how it is counted */
 #define SENTINEL .sentinel = 1
 
-#define CODE(filename_, name_, qualname_, firstlineno_, linetable_, instructions_, version_) \
-	.code_filename = (filename_), .code_name = (name_), .code_qualname = (qualname_),    \
-	.code_firstlineno = (firstlineno_), .code_linetable = (linetable_),                  \
-	.code_instructions = (instructions_), .code_version = (version_)
-
-#define OBJECT(ascii_, compact_)                                              \
-	.object_type = 8, .type_name = 24, .str_length = 16, .str_state = 32, \
-	.str_ascii = (ascii_), .str_compact = (compact_), .bytes_length = 16, .bytes_data = 32
-
 static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.8 */
 	{
 		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 104, 0), OBJECTS },
-		.code = { CODE(104, 112, 0, 40, 120, 0, 0), OBJECT(48, 72) },
 		.runtime_interpreters = 32,
-		.runtime_key = 1396,
 		.runtime_current = 1368,
 		.interp_threads = 8,
 		.state_next = 8,
@@ -56,9 +47,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.9 */
 	{
 		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 104, 0), OBJECTS },
-		.code = { CODE(104, 112, 0, 40, 120, 0, 0), OBJECT(48, 72) },
 		.runtime_interpreters = 32,
-		.runtime_key = 588,
 		.runtime_current = 568,
 		.interp_threads = 8,
 		.state_next = 8,
@@ -68,9 +57,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.10 */
 	{
 		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 96, 0), OBJECTS },
-		.code = { CODE(104, 112, 0, 40, 120, 0, 0), OBJECT(48, 72) },
 		.runtime_interpreters = 32,
-		.runtime_key = 588,
 		.runtime_current = 568,
 		.interp_threads = 8,
 		.state_next = 8,
@@ -80,9 +67,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.11 */
 	{
 		.chain = { CHAIN(56, 152, 296, 8, 16, 32, 48, 56, 69), CFRAMES },
-		.code = { CODE(112, 120, 128, 72, 136, 184, 0), OBJECT(48, 72) },
 		.runtime_interpreters = 40,
-		.runtime_key = 596,
 		.runtime_current = 576,
 		.interp_threads = 16,
 		.state_next = 8,
@@ -92,9 +77,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.12 */
 	{
 		.chain = { CHAIN(56, 136, 232, 0, 8, 0, 8, 56, 70), BOTH },
-		.code = { CODE(112, 120, 128, 68, 136, 192, 92), OBJECT(40, 56) },
 		.runtime_interpreters = 40,
-		.runtime_key = 1548,
 		.interp_threads = 72,
 		.state_next = 8,
 		.state_interp = 16,
@@ -103,9 +86,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.13 */
 	{
 		.chain = { CHAIN(72, 152, 232, 0, 0, 0, 8, 56, 70), ENTRIES },
-		.code = { CODE(112, 120, 128, 68, 136, 200, 92), OBJECT(40, 56) },
 		.runtime_interpreters = 632,
-		.runtime_key = 2164,
 		.interp_next = 7264,
 		.interp_threads = 7344,
 		.state_next = 8,
@@ -115,9 +96,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.14 */
 	{
 		.chain = { CHAIN(72, 152, 232, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED },
-		.code = { CODE(112, 120, 128, 68, 136, 208, 92), OBJECT(40, 56) },
 		.runtime_interpreters = 808,
-		.runtime_key = 2340,
 		.interp_next = 7272,
 		.interp_threads = 7344,
 		.state_next = 8,
@@ -127,7 +106,6 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.15 */
 	{
 		.chain = { CHAIN(72, 176, 256, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED, SENTINEL },
-		.code = { CODE(112, 120, 128, 68, 136, 208, 92), OBJECT(40, 56) },
 		.runtime_interpreters = 936,
 		.interp_next = 7264,
 		.interp_threads = 7336,
@@ -141,7 +119,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 /* Where in _Py_DebugOffsets the sections are (bytes), and members that moved within theirs. */
 struct positions {
 	uint16_t size; /* of it all */
-	uint16_t interpreters_head, interp_next, interp_threads;
+	uint16_t interpreters_head, interp_next, interp_threads, generation;
 	uint16_t state, state_next, state_thread, state_chunk; /* state: its size */
 	uint16_t frame, frame_owner;			       /* frame: its size */
 	uint16_t code, object, type, bytes, str;	       /* their sizes */
@@ -152,12 +130,12 @@ struct positions {
 
 static const struct positions *positions_of(unsigned int minor)
 {
-	static const struct positions v13 = { 584, 40,	64,  72,  152, 168, 192, 208,
-					      224, 264, 272, 352, 368, 512, 536 };
-	static const struct positions v14 = { 760, 40,	64,  72,  176, 192, 216, 232,
-					      248, 288, 312, 400, 416, 592, 616 };
-	static const struct positions v15 = { 888, 40,	64,  72,  176, 192, 240, 256,
-					      312, 352, 376, 464, 480, 688, 712 };
+	static const struct positions v13 = { 584, 40,	64,  72,  0,   152, 168, 192,
+					      208, 224, 264, 272, 352, 368, 512, 536 };
+	static const struct positions v14 = { 760, 40,	64,  72,  160, 176, 192, 216,
+					      232, 248, 288, 312, 400, 416, 592, 616 };
+	static const struct positions v15 = { 888, 40,	64,  72,  160, 176, 192, 240,
+					      256, 312, 352, 376, 464, 480, 688, 712 };
 
 	return minor == 13 ? &v13 : minor == 14 ? &v14 : minor == 15 ? &v15 : NULL;
 }
@@ -188,32 +166,28 @@ static void take(struct reading *d, unsigned int position, uint64_t limit, uint6
 		*ret = (uint16_t)value;
 }
 
-static void take_code(struct reading *d, const struct positions *at, struct pp_code_layout *code)
+/* Code objects are read by a layout of their own: it must be what is described. */
+static bool agrees(struct reading *d, const struct positions *at, const struct pp_code_layout *l)
 {
-	uint64_t size = MIN(word(d, at->code), (uint64_t)OBJECT_MAX);
-
-	take(d, at->code + 8, size, 8, &code->code_filename);
-	take(d, at->code + 16, size, 8, &code->code_name);
-	take(d, at->code + 24, size, 8, &code->code_qualname);
-	take(d, at->code + 32, size, 8, &code->code_linetable);
-	take(d, at->code + 40, size, 4, &code->code_firstlineno);
-	take(d, at->code + 72, size, 2, &code->code_instructions);
-	take(d, at->object + 8, OBJECT_MAX, 8, &code->object_type);
-	take(d, at->type + 8, OBJECT_MAX, 8, &code->type_name);
-	take(d, at->bytes + 8, OBJECT_MAX, 8, &code->bytes_length);
-	take(d, at->bytes + 16, OBJECT_MAX, 1, &code->bytes_data);
-	take(d, at->str + 8, OBJECT_MAX, 4, &code->str_state);
-	take(d, at->str + 16, OBJECT_MAX, 8, &code->str_length);
-	take(d, at->str + 24, OBJECT_MAX, 1, &code->str_ascii);
+	return word(d, at->code + 8) == l->filename && word(d, at->code + 16) == l->name &&
+	       word(d, at->code + 24) == l->qualname && word(d, at->code + 32) == l->table &&
+	       word(d, at->code + 40) == l->first_line &&
+	       word(d, at->code + 72) == l->instructions && word(d, at->object + 8) == l->type &&
+	       word(d, at->type + 8) == l->type_name && word(d, at->bytes + 8) == l->bytes_length &&
+	       word(d, at->bytes + 16) == l->bytes_data && word(d, at->str + 8) == l->str_state &&
+	       word(d, at->str + 16) == l->str_length && word(d, at->str + 24) == l->str_ascii;
 }
 
 static int take_description(struct reading *d, const struct positions *at, struct pp_pylayout *l)
 {
 	uint64_t state = MIN(word(d, at->state), (uint64_t)OBJECT_MAX);
+	const struct pp_code_layout *code;
 	struct pp_layout *c = &l->chain;
 
-	if (word(d, FREE_THREADED))
-		return -EOPNOTSUPP;
+	l->free_threaded = word(d, FREE_THREADED) != 0;
+	code = pp_code_layout_find(l->version, l->free_threaded);
+	if (!code)
+		return l->free_threaded ? -EOPNOTSUPP : -ENOENT;
 	take(d, at->interpreters_head, word(d, RUNTIME_SIZE), 8, &l->runtime_interpreters);
 	take(d, at->interp_next, RUNTIME_MAX, 8, &l->interp_next);
 	take(d, at->interp_threads, RUNTIME_MAX, 8, &l->interp_threads);
@@ -226,8 +200,9 @@ static int take_description(struct reading *d, const struct positions *at, struc
 	take(d, at->frame + 16, PP_PYFRAME_BYTES_MAX, 8, &c->frame_code);
 	take(d, at->frame + 24, PP_PYFRAME_BYTES_MAX, 8, &c->frame_position);
 	take(d, at->frame_owner, PP_PYFRAME_BYTES_MAX, 1, &c->frame_owner);
-	take_code(d, at, &l->code);
-	return d->bad ? -EBADMSG : 0;
+	if (at->generation)
+		take(d, at->generation, RUNTIME_MAX, 8, &l->interp_generation);
+	return d->bad || !agrees(d, at, code) ? -EBADMSG : 0;
 }
 
 uint32_t pp_pylayout_version(const void *debug, size_t len)
@@ -275,7 +250,7 @@ int pp_pylayout_find(uint32_t version, const void *debug, size_t len, struct pp_
 	if (version >> 24 != 3 || MINOR(version) < MINOR_MIN || MINOR(version) > MINOR_MAX)
 		return -ENOENT;
 	*ret = known[MINOR(version) - MINOR_MIN];
-	ret->code.version = version;
+	ret->version = version;
 	at = positions_of(MINOR(version));
 	/* A version that should describe itself and does not is another than it seems. */
 	if (!at != !described || (at && len < at->size))

@@ -43,6 +43,7 @@ struct call {
 		pp_reader_read_fn read;
 		pp_reader_debugfile_fn debugfile;
 		pp_reader_codes_fn codes;
+		pp_reader_inspect_fn inspect;
 	} fn;
 	void *userdata;
 };
@@ -191,6 +192,20 @@ static void finish_codes(struct call *c, int error, const struct reply *r)
 	c->fn.codes(c->userdata, error, error < 0 ? NULL : &answer);
 }
 
+static void finish_inspect(struct call *c, int error, const struct reply *r)
+{
+	struct pp_inspected found;
+
+	if (error >= 0 && r->head.text_len[0] != sizeof(found))
+		error = -EBADMSG;
+	if (error >= 0) {
+		memcpy(&found, r->text[0], sizeof(found));
+		if ((unsigned int)found.answer >= PP_INSPECT_ANSWERS)
+			error = -EBADMSG;
+	}
+	c->fn.inspect(c->userdata, error, error < 0 ? NULL : &found);
+}
+
 static void remember_stuck(struct pp_reader *r, struct pp_target target)
 {
 	uint64_t paid_ns = 0;
@@ -233,6 +248,9 @@ static void on_reply(void *userdata, int error, const void *data, size_t len, in
 		break;
 	case PP_READER_CODES:
 		finish_codes(c, error, &r);
+		break;
+	case PP_READER_INSPECT:
+		finish_inspect(c, error, &r);
 		break;
 	default:
 		c->fn.debugfile(c->userdata, error < 0 || *fd >= 0 ? error : -EBADMSG, fd);
@@ -340,6 +358,14 @@ int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_
 	struct pp_reader_request q = { .offset = offset, .len = MIN(len, (size_t)PP_READ_MAX) };
 
 	return send_call(&c, &q, NULL, 0, fd);
+}
+
+int pp_reader_inspect(struct pp_reader *r, struct pp_target target, const struct pp_inspect *what,
+		      pp_reader_inspect_fn fn, void *userdata)
+{
+	struct call c = { r, target, PP_READER_INSPECT, { .inspect = fn }, userdata };
+
+	return send_call(&c, &(struct pp_reader_request){ .inspect = *what }, NULL, 0, -1);
 }
 
 int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,

@@ -15,6 +15,7 @@
 
 #include "base/filekey.h"
 #include "base/macro.h"
+#include "bpf/pp_types.h"
 #include "proc/code.h"
 #include "proc/process.h"
 
@@ -118,6 +119,41 @@ typedef void (*pp_reader_read_fn)(void *userdata, int error, uint64_t size, cons
 				  size_t len);
 int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_t offset,
 		   size_t len, pp_reader_read_fn fn, void *userdata);
+
+/* ---- Python's runtime ------------------------------------------------------------------------ */
+
+/* What the worker found in the file that the process maps, at this process's addresses. */
+struct pp_inspect {
+	uint64_t runtime;   /* of _PyRuntime */
+	uint64_t code_type; /* of PyCode_Type; 0: not known */
+	uint32_t version;   /* 0: not known */
+};
+
+enum pp_inspect_answer {
+	PP_INSPECT_OK,
+	PP_INSPECT_EARLY,	  /* it has no thread with a Python frame yet, or any more */
+	PP_INSPECT_VERSION,	  /* of a version that is not known */
+	PP_INSPECT_FREE_THREADED, /* a build without the GIL */
+	PP_INSPECT_LAYOUT,	  /* its structures are not what its version has */
+	PP_INSPECT_LIBC,	  /* its threads are not glibc's */
+	PP_INSPECT_SLOT,	  /* where its threads keep their state was not found */
+	PP_INSPECT_ANSWERS,
+};
+/* One line for people, NULL for OK. */
+const char *pp_inspect_answer_text(enum pp_inspect_answer a);
+
+/* With OK: the layout, checked on the living process, where threads keep their state
+ * (interp.layout is left 0), and what the reader needs for its code objects. */
+struct pp_inspected {
+	enum pp_inspect_answer answer;
+	struct pp_interp interp;
+	struct pp_layout layout;
+	struct pp_code_runtime runtime;
+};
+typedef void (*pp_reader_inspect_fn)(void *userdata, int error,
+				     const struct pp_inspected *inspected);
+int pp_reader_inspect(struct pp_reader *r, struct pp_target target, const struct pp_inspect *what,
+		      pp_reader_inspect_fn fn, void *userdata);
 
 /* ---- Debug files ----------------------------------------------------------------------------- */
 

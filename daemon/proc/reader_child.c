@@ -117,6 +117,8 @@ static int answer(const struct request *q, struct pp_reader_answer *a)
 		return r < 0 ? r : pp_reader_do_perfmap(&o, a);
 	case PP_READER_CODES:
 		return r < 0 ? r : answer_codes(&o, q, a);
+	case PP_READER_INSPECT:
+		return r < 0 ? r : pp_reader_do_inspect(&o, &q->head.inspect, a);
 	default:
 		return -EBADMSG;
 	}

@@ -20,6 +20,7 @@ enum pp_reader_op {
 	PP_READER_READ,
 	PP_READER_DEBUGFILE,
 	PP_READER_CODES,
+	PP_READER_INSPECT,
 	PP_READER_OPS,
 };
 
@@ -34,6 +35,7 @@ struct pp_reader_request {
 	uint32_t want_fd;	       /* IDENTIFY */
 	uint32_t build_id_len;	       /* DEBUGFILE */
 	uint8_t build_id[PP_BUILD_ID_MAX];
+	struct pp_inspect inspect;	/* INSPECT */
 	struct pp_code_runtime runtime; /* CODES */
 	uint64_t generation;		/* CODES: answer nothing while it is this one */
 	uint32_t identities_only, pad;	/* CODES */
@@ -41,7 +43,8 @@ struct pp_reader_request {
 	uint32_t text_len[PP_READER_TEXTS];
 };
 
-/* Texts of a scan's reply; READ's data, PERFMAP's path and CODES' records are text 0. */
+/* Texts of a scan's reply; READ's data, PERFMAP's path, CODES' records and
+ * INSPECT's struct are text 0. */
 enum {
 	PP_SCAN_CMDLINE,
 	PP_SCAN_EXE,
@@ -130,6 +133,8 @@ int pp_reader_do_identify(const struct pp_opened *o, const struct pp_reader_requ
 			  const char *path, struct pp_reader_answer *a);
 int pp_reader_do_perfmap(const struct pp_opened *o, struct pp_reader_answer *a);
 int pp_reader_do_read(const struct pp_reader_request *q, int fd, struct pp_reader_answer *a);
+int pp_reader_do_inspect(const struct pp_opened *o, const struct pp_inspect *what,
+			 struct pp_reader_answer *a);
 int pp_reader_do_debugfile(const struct pp_opened *o, const struct pp_reader_request *q,
 			   const char *link, const char *directory, struct pp_reader_answer *a);
 int pp_reader_do_codes(const struct pp_opened *o, const struct pp_reader_request *q,
