@@ -15,7 +15,7 @@
 #define WINDOW_READ_MIN 512
 #define WINDOW_READ_MAX 4096
 #define CODE_BYTES	32   /* code around a pc, the pc in the middle */
-#define PCS_MAX		2048 /* power of two above PP_KERNEL_FRAMES_MAX + PP_USER_FRAMES_MAX */
+#define PCS_MAX		4096 /* power of two above what a record's bounds add up to */
 #define CACHE_ENTRIES	2048 /* pc cache, per CPU: 32 KB, 96-100% hits measured on real programs */
 
 struct pp_chunk {
@@ -37,6 +37,22 @@ struct pp_cache {
 	struct pp_cache_entry entries[CACHE_ENTRIES];
 };
 
+/* A walk of the interpreter's frames in progress (chain.bpf.h). */
+struct pp_chain {
+	__u64 state;		       /* the thread state */
+	__u64 outer;		       /* the one to go on with where this chain ends, or 0 */
+	__u64 fsbase;		       /* of the thread */
+	__u64 frame;		       /* the next to be read */
+	__u64 cframe;		       /* of the run that it belongs to; 0: not looked at */
+	__u64 chunk_start, chunk_end;  /* of the data stack */
+	__u64 data_start, stack_start; /* what the two halves of the window hold */
+	__u32 data_len, stack_len, stack_next;
+	__u32 run_frames; /* of the current run, so far */
+	__u32 restarted;
+	struct pp_interp interp;
+	struct pp_layout layout;
+};
+
 /* One CPU's walk in progress. Its programs run with the CPU to themselves (`busy`). */
 struct pp_walk {
 	__u64 pc, sp, bp; /* the frame being unwound */
@@ -49,9 +65,13 @@ struct pp_walk {
 	__u32 gen, block, nr_mappings; /* of the process */
 	__u32 window_len, window_next; /* bytes held; bytes the next read asks for */
 	__u64 window_start;
+	__u64 mark; /* the next of marks to be met, or NO_MARK */
+	__u32 at_mark, nr_marks;
 	__u8 code[CODE_BYTES];
 	__u8 window[WINDOW_BYTES];
-	struct pp_sample sample; /* the record, assembled in place */
+	struct pp_chain chain;
+	__u64 marks[PP_PYTHON_FRAMES_MAX]; /* where on the C stack the chain's runs end */
+	struct pp_sample sample;	   /* the record, assembled in place */
 	__u64 pcs[PCS_MAX];
 };
 
@@ -103,6 +123,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pp_space);
 } spaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PP_LAYOUTS_MAX);
+	__type(key, __u32);
+	__type(value, struct pp_layout);
+} layouts SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -2,14 +2,14 @@
 /*
  * The programs. One per sampling set is run by perf events on every CPU: it decides whether the
  * sample is wanted, notes who was running, takes the kernel stack if the kernel was, and starts the
- * walk of the user stack. The walk continues by tail calls, PP_FRAMES_PER_CALL frames each (the one
- * form of a long loop that every kernel since 5.10 loads), and the last hands the record to the
- * ring.
+ * walk of the interpreter's frames, where one is known, and then of the user stack. That walk
+ * continues by tail calls, PP_FRAMES_PER_CALL frames each (the one form of a long loop that every
+ * kernel since 5.10 loads), and the last hands the record to the ring.
  *
  * Three raw tracepoints keep what BPF knows of address spaces from outliving them: exec forgets,
  * fork inherits, exit forgets. They act at once; the daemon follows with the new picture.
  */
-#include "unwind.bpf.h"
+#include "chain.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
@@ -20,19 +20,22 @@ const volatile bool measure = false;
 /* Where bpf_task_pt_regs() is missing (before 5.15): the size of a kernel stack. */
 const volatile __u64 kernel_stack_size = 16384;
 
-#define PF_KTHREAD   0x00200000
-#define USER32_CS    0x23
-#define WALK_PROGRAM 0
+#define PF_KTHREAD    0x00200000
+#define USER32_CS     0x23
+#define CHAIN_PROGRAM 0
+#define WALK_PROGRAM  1
 
+int chain(struct bpf_perf_event_data *ctx);
 int walk(struct bpf_perf_event_data *ctx);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__uint(key_size, sizeof(__u32));
 	__array(values, int(struct bpf_perf_event_data *));
 } programs SEC(".maps") = {
 	.values = {
+		[CHAIN_PROGRAM] = &chain,
 		[WALK_PROGRAM] = &walk,
 	},
 };
@@ -53,6 +56,8 @@ static __always_inline int emit(struct pp_walk *w)
 	__u64 size = sizeof(w->sample) + pcs * sizeof(__u64);
 	__u32 set = w->sample.set;
 
+	if (w->sample.chain_end == PP_CHAIN_DEPTH && w->sample.end == PP_END_ROOT)
+		w->sample.end = PP_END_PYTHON;
 	if (size > sizeof(w->sample) + sizeof(w->pcs))
 		size = sizeof(w->sample) + sizeof(w->pcs);
 	if (bpf_ringbuf_output(&ring, &w->sample, size, BPF_RB_NO_WAKEUP))
@@ -67,10 +72,10 @@ static __always_inline int emit(struct pp_walk *w)
 	return 0;
 }
 
-/* Goes on to the (next) walk program; does not return unless the kernel refuses. */
-static __always_inline int go_on(void *ctx, struct pp_walk *w)
+/* Goes on to another program; does not return unless the kernel refuses. */
+static __always_inline int go_on(void *ctx, struct pp_walk *w, __u32 program)
 {
-	bpf_tail_call(ctx, &programs, WALK_PROGRAM);
+	bpf_tail_call(ctx, &programs, program);
 	count(w->sample.set, PP_COUNT_TAIL_CALL, 1);
 	w->busy = 0;
 	return 0;
@@ -84,13 +89,41 @@ int walk(struct bpf_perf_event_data *ctx)
 
 	if (!w || !cache)
 		return 0;
-	for (int i = 0; i < PP_FRAMES_PER_CALL; i++)
-		if (step(w, cache))
+	for (int i = 0; i < PP_FRAMES_PER_CALL; i++) {
+		__u64 sp = w->sp;
+		int ended = step(w, cache);
+
+		if (w->mark - sp < w->sp - sp)
+			place_mark();
+		if (ended)
 			return emit(w);
+	}
 	if (++w->calls < PP_WALK_CALLS_MAX)
-		return go_on(ctx, w);
+		return go_on(ctx, w, WALK_PROGRAM);
 	w->sample.end = PP_END_DEPTH;
 	return emit(w);
+}
+
+/* The interpreter's frames, then the native ones. */
+SEC("perf_event")
+int chain(struct bpf_perf_event_data *ctx)
+{
+	struct pp_walk *w = this_walk();
+	int end;
+
+	if (!w)
+		return 0;
+	end = chain_begin();
+	if (end != PP_CHAIN_NONE) {
+		w->sample.chain_end = end;
+		return go_on(ctx, w, WALK_PROGRAM);
+	}
+	w->sample.chain_end = PP_CHAIN_DEPTH;
+	for (int i = 0; i < CHAIN_STEPS_MAX; i++)
+		if (chain_step())
+			break;
+	begin_marks(w);
+	return go_on(ctx, w, WALK_PROGRAM);
 }
 
 static __always_inline bool wanted(__u32 set, __u32 tgid)
@@ -160,7 +193,24 @@ static __always_inline bool enter_space(struct pp_walk *w)
 	w->gen = space->gen;
 	w->block = space->block;
 	w->nr_mappings = space->nr_mappings;
+	w->chain.interp = space->interp;
 	return *(volatile __u64 *)&space->start_ns == w->sample.start_ns && w->nr_mappings;
+}
+
+/* Whether the process has an interpreter whose frames are known. */
+static __always_inline bool enter_interp(struct pp_walk *w, struct task_struct *task)
+{
+	__u32 number = w->chain.interp.layout - 1;
+	struct pp_layout *l;
+
+	if (!w->chain.interp.layout)
+		return false;
+	l = bpf_map_lookup_elem(&layouts, &number);
+	if (!l)
+		return false;
+	w->chain.layout = *l;
+	w->chain.fsbase = BPF_CORE_READ(task, thread.fsbase);
+	return true;
 }
 
 static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
@@ -219,7 +269,9 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->calls = 0;
 	w->window_len = 0;
 	w->window_next = WINDOW_READ_MIN;
-	return go_on(ctx, w);
+	w->nr_marks = 0;
+	w->mark = NO_MARK;
+	return go_on(ctx, w, enter_interp(w, task) ? CHAIN_PROGRAM : WALK_PROGRAM);
 }
 
 /* A program per set: attach cookies, which could tell sets apart, came with 5.15. */

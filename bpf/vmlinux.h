@@ -71,6 +71,10 @@ struct signal_struct {
 
 struct mm_struct;
 
+struct thread_struct {
+	unsigned long fsbase;
+};
+
 struct task_struct {
 	void *stack;
 	unsigned int flags;
@@ -82,6 +86,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	char comm[16];
 	struct signal_struct *signal;
+	struct thread_struct thread;
 };
 
 enum bpf_func_id {

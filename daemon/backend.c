@@ -170,8 +170,8 @@ static void get_python(void *userdata, const struct pp_process *p, struct pp_api
 		pp_perfmap_get_stats(pp_pymap_map(py->pymap), &stats);
 		ret->map_entries = stats.entries;
 	}
-	ret->frames = pp_coverage_frames(&py->coverage);
-	ret->named = py->coverage.named;
+	ret->frames = py->coverage.shown + py->coverage.missing;
+	ret->named = py->coverage.shown;
 	remedy = pp_python_remedy(py);
 	ret->problem = remedy.problem;
 	ret->remedy = remedy.remedy;

@@ -4,6 +4,7 @@
 
 #include "codes.h"
 #include "files.h"
+#include "interps.h"
 #include "kernel.h"
 #include "proc/reader.h"
 #include "pythons.h"
@@ -28,6 +29,7 @@ static void on_fork(void *userdata, struct pp_process *parent, struct pp_process
 	struct pp_manager *m = userdata;
 
 	pp_unwind_forked(m->unwind, parent, child);
+	pp_interps_forked(m->interps, parent, child);
 	pp_pythons_forked(m->pythons, parent, child, child->born_ns);
 	pp_codes_forked(m->codes, parent, child);
 	pp_sessions_forked(m->sessions, parent, child);
@@ -80,6 +82,7 @@ static void on_process_free(void *userdata, struct pp_process *p)
 	pp_unwind_gone(m->unwind, p);
 	pp_pythons_gone(m->pythons, p);
 	pp_codes_gone(m->codes, p);
+	pp_interps_gone(m->interps, p);
 }
 
 static void object_ref(void *userdata, void *object)
@@ -100,6 +103,7 @@ static void learn_python(struct pp_manager *m, struct pp_process *p, const struc
 		return;
 	pp_pythons_version(m->pythons, p, o->info.python.version);
 	want_python(m, p);
+	pp_interps_object(m->interps, p, o);
 }
 
 static void on_object(void *userdata, struct pp_process *p, struct pp_object *o)
@@ -133,6 +137,17 @@ static void on_object_free(void *userdata, struct pp_object *o)
 	struct pp_manager *m = userdata;
 
 	pp_unwind_object_free(m->unwind, o);
+	pp_interps_object_free(m->interps, o);
+}
+
+static void on_interp(void *userdata, struct pp_process *p, const struct pp_code_runtime *runtime)
+{
+	struct pp_manager *m = userdata;
+
+	if (runtime)
+		(void)pp_codes_runtime(m->codes, p, runtime);
+	pp_unwind_refresh(m->unwind, p);
+	pp_manager_pump_soon(m);
 }
 
 const struct pp_processes_hooks pp_manager_processes_hooks = {
@@ -146,6 +161,7 @@ const struct pp_processes_hooks pp_manager_processes_hooks = {
 	.object_unref = object_unref,
 };
 
+const struct pp_interps_hooks pp_manager_interps_hooks = { on_interp };
 const struct pp_files_hooks pp_manager_files_hooks = { on_object, on_loaded, on_object_free };
 
 void pp_manager_ref_process(void *userdata, uint64_t id)

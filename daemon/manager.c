@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "codes.h"
 #include "files.h"
+#include "interps.h"
 #include "kernel.h"
 #include "manager_private.h"
 #include "proc/reader.h"
@@ -164,12 +165,14 @@ static int new_rooms(struct pp_manager *m)
 	    (r = pp_pythons_new(&m->pythons, m->reader, m->store, PERFMAPS_BYTES)) < 0 ||
 	    (r = pp_codes_new(&m->codes, m->reader, m->store)) < 0 ||
 	    (r = pp_kernel_new(&m->kernel, m->store)) < 0 ||
+	    (r = pp_interps_new(&m->interps, m->event, m->bpf, m->reader, &pp_manager_interps_hooks,
+				m)) < 0 ||
 	    (r = pp_unwind_new(&m->unwind, m->bpf, m->processes, m->config.tables_bytes)) < 0 ||
 	    (r = pp_files_new(&m->files, m->event, m->reader, m->processes, m->store,
 			      &pp_manager_files_hooks, m)) < 0)
 		return r;
 	pp_unwind_set_files(m->unwind, m->files);
-	r = pp_resolve_new(&m->resolve, m->store, m->files, m->pythons, m->kernel);
+	r = pp_resolve_new(&m->resolve, m->store, m->files, m->pythons, m->codes, m->kernel);
 	if (r < 0)
 		return r;
 	m->holder = (struct pp_holder){ .swept = pp_manager_swept, .userdata = m };
@@ -281,6 +284,7 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	pp_kernel_free(m->kernel);
 	pp_pythons_free(m->pythons);
 	pp_codes_free(m->codes);
+	pp_interps_free(m->interps);
 	pp_unwind_free(m->unwind);
 	if (m->store)
 		pp_store_drop(m->store, &m->holder);

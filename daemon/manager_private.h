@@ -6,6 +6,7 @@
 #include "api/backend.h"
 #include "base/buf.h"
 #include "files.h"
+#include "interps.h"
 #include "manager.h"
 #include "proc/processes.h"
 #include "profile/end.h"
@@ -36,8 +37,9 @@ struct pp_manager {
 	struct pp_store *store;
 	struct pp_unwind *unwind;
 	struct pp_files *files;
-	struct pp_pythons *pythons;
+	struct pp_interps *interps;
 	struct pp_codes *codes;
+	struct pp_pythons *pythons;
 	struct pp_kernel *kernel;
 	struct pp_resolve *resolve;
 	struct pp_sessions *sessions;
@@ -67,6 +69,7 @@ struct pp_manager {
 /* hooks.c; userdata is the manager. */
 extern const struct pp_processes_hooks pp_manager_processes_hooks;
 extern const struct pp_files_hooks pp_manager_files_hooks;
+extern const struct pp_interps_hooks pp_manager_interps_hooks;
 void pp_manager_ref_process(void *userdata, uint64_t id);
 void pp_manager_unref_process(void *userdata, uint64_t id);
 void pp_manager_swept(void *userdata, struct pp_store *store);

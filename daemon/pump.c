@@ -10,6 +10,7 @@
 #include "base/counters.h"
 #include "codes.h"
 #include "files.h"
+#include "interps.h"
 #include "kernel.h"
 #include "proc/reader.h"
 #include "pythons.h"
@@ -74,6 +75,7 @@ static void take_sample(struct pp_manager *m, const struct pp_sample *s)
 	if (s->set)
 		pp_unwind_want(m->unwind, p);
 	mend(m, p, s);
+	pp_interps_sampled(m->interps, p, (enum pp_chain_end)s->chain_end, s->time_ns);
 	if (pp_resolve_sample(m->resolve, p, s, &node) < 0) {
 		pp_sessions_lose(m->sessions, s->set, 1);
 		return;

@@ -2,28 +2,42 @@
 #include "resolve.h"
 
 #include "base/counters.h"
+#include "base/log.h"
+#include "codes.h"
+#include "files.h"
 #include "kernel.h"
+#include "merge.h"
 #include "natives.h"
+#include "profile/end.h"
 #include "profile/store.h"
 #include "pythons.h"
 
 #include <string.h>
 
+/* A disagreement means a defect, here or there: told a few times, and counted. */
+#define DISAGREEMENTS_TOLD_MAX 16
+
 struct pp_resolve {
 	struct pp_store *store;
 	struct pp_files *files;
 	struct pp_pythons *pythons;
+	struct pp_codes *codes;
 	struct pp_kernel *kernel;
 	/* What each frame is to the count of coverage: enum pp_pyframe + 1, 0: not looked at. */
 	uint8_t *classes;
 	uint32_t classes_cap;
-	/* The stack being resolved, root first. */
+	/* The sample being resolved: its parts, leaf first, and the stack, root first. */
+	struct pp_merge_native native[PP_USER_FRAMES_MAX];
+	struct pp_merge_python python[PP_PYTHON_FRAMES_MAX];
+	uint32_t user[PP_USER_FRAMES_MAX + PP_PYTHON_FRAMES_MAX];
+	struct pp_merge_pair pairs[PP_USER_FRAMES_MAX];
 	uint32_t frames[PP_STACK_FRAMES_MAX];
 	size_t nr;
+	unsigned int disagreements_told;
 };
 
 int pp_resolve_new(struct pp_resolve **ret, struct pp_store *store, struct pp_files *files,
-		   struct pp_pythons *pythons, struct pp_kernel *kernel)
+		   struct pp_pythons *pythons, struct pp_codes *codes, struct pp_kernel *kernel)
 {
 	struct pp_resolve *r = calloc(1, sizeof(*r));
 
@@ -32,6 +46,7 @@ int pp_resolve_new(struct pp_resolve **ret, struct pp_store *store, struct pp_fi
 	r->store = store;
 	r->files = files;
 	r->pythons = pythons;
+	r->codes = codes;
 	r->kernel = kernel;
 	*ret = r;
 	return 0;
@@ -113,35 +128,149 @@ static enum pp_pyframe class_of(struct pp_resolve *r, uint32_t frame)
 	return class;
 }
 
-/* Counts how much of the stack in hand, its user frames, is named Python. */
-static void count_coverage(struct pp_resolve *r, struct pp_coverage *coverage)
-{
-	uint8_t classes[PP_STACK_FRAMES_MAX];
+/* ---- Both stacks ----------------------------------------------------------------------------- */
 
-	for (size_t i = 0; i < r->nr; i++)
-		classes[i] = (uint8_t)class_of(r, r->frames[r->nr - 1 - i]);
-	pp_coverage_add(coverage, classes, r->nr, 1);
+static bool in_range(const struct pp_elf_range *range, uint64_t address)
+{
+	return address - range->start < range->len;
+}
+
+/* Whether the evaluation loop's code is there. */
+static bool is_eval(struct pp_process *p, uint64_t pc)
+{
+	const struct pp_map *map = pp_process_map_at(p, pc);
+	const struct pp_object *o = map ? map->object : NULL;
+	uint64_t address;
+
+	return o && o->state == PP_OBJECT_READY && o->info.python.runtime &&
+	       pp_object_address(o, pc - map->start + map->pgoff, &address) &&
+	       (in_range(&o->info.python.eval, address) ||
+		in_range(&o->info.python.eval_cold, address));
+}
+
+/* Resolves the native frames. */
+static void take_native(struct pp_resolve *r, struct pp_process *p, const struct pp_sample *s)
+{
+	const __u64 *user = pp_sample_user(s);
+
+	for (size_t i = s->nr_user; i-- > 0;) {
+		enum pp_walker walker = PP_PC_WALKER(user[i]);
+		uint64_t pc = user[i] & PP_PC_ADDRESS;
+		/* What a signal interrupted stands at its pc, and so does what it returns to. */
+		bool exact = i == 0 || walker == PP_WALKER_SIGNAL ||
+			     PP_PC_WALKER(user[i - 1]) == PP_WALKER_SIGNAL;
+		struct pp_merge_native *f = &r->native[i];
+
+		if (walker == PP_WALKER_FP_UNSURE)
+			pp_count(PP_C_frames_unsure);
+		f->frame = user_frame(r, p, user[i], exact, s->time_ns);
+		f->marked = user[i] & PP_PC_EVAL;
+		f->kind = walker == PP_WALKER_STUB ? PP_MERGE_STUB : PP_MERGE_OTHER;
+		if (f->kind == PP_MERGE_OTHER && p->python && is_eval(p, exact ? pc : pc - 1))
+			f->kind = PP_MERGE_EVAL;
+	}
+}
+
+/* Resolves the chain. */
+static void take_python(struct pp_resolve *r, struct pp_process *p, const struct pp_sample *s)
+{
+	const struct pp_pyframe_raw *raw = pp_sample_python(s);
+
+	for (size_t i = 0; i < s->nr_python; i++) {
+		uint64_t code = raw[i].code & PP_PYFRAME_ADDRESS;
+
+		r->python[i] = (struct pp_merge_python){ .last = raw[i].code & PP_PYFRAME_LAST,
+							 .empty = !code };
+		if (code)
+			r->python[i].frame =
+				pp_codes_frame(r->codes, p, code, raw[i].position, s->time_ns);
+	}
+}
+
+static void count_chain_end(enum pp_chain_end end)
+{
+	if (end == PP_CHAIN_FOREIGN)
+		pp_count(PP_C_chains_foreign);
+	else if (end == PP_CHAIN_UNREADABLE)
+		pp_count(PP_C_chains_unreadable);
+	else if (end == PP_CHAIN_MALFORMED)
+		pp_count(PP_C_chains_malformed);
+}
+
+static const char *text_of(struct pp_resolve *r, uint32_t string)
+{
+	size_t len;
+
+	return string ? pp_strings_text(r->store->strings, string, &len) : "?";
+}
+
+/* A perf map and the interpreter speak of one activation: they must say the same. */
+static void compare(struct pp_resolve *r, const struct pp_process *p, struct pp_merge_pair pair)
+{
+	struct pp_frame stub, python;
+
+	if (pp_frames_is_pending(r->store->frames, pair.stub) ||
+	    pp_frames_is_pending(r->store->frames, pair.python))
+		return;
+	stub = *pp_frames_describe(r->store->frames, pair.stub);
+	python = *pp_frames_describe(r->store->frames, pair.python);
+	if (!stub.name || !python.name || (stub.name == python.name && stub.file == python.file))
+		return;
+	pp_count(PP_C_names_disagree);
+	if (r->disagreements_told++ >= DISAGREEMENTS_TOLD_MAX)
+		return;
+	pp_log(PP_LOG_WARNING, "process %d: its perf map says %s in %s, its interpreter %s in %s",
+	       (int)p->pid, text_of(r, stub.name), text_of(r, stub.file), text_of(r, python.name),
+	       text_of(r, python.file));
+}
+
+/* ---- Coverage -------------------------------------------------------------------------------- */
+
+/* Counts how much of the sample in hand is named Python: by trampolines, and in all. */
+static void count_coverage(struct pp_resolve *r, const struct pp_sample *s,
+			   struct pp_coverage *coverage, const struct pp_merge_output *out)
+{
+	uint8_t classes[PP_USER_FRAMES_MAX];
+
+	for (size_t i = 0; i < s->nr_user; i++)
+		classes[i] = (uint8_t)class_of(r, r->native[i].frame);
+	pp_coverage_add(coverage, classes, s->nr_user, 1);
+	for (size_t i = 0; i < out->nr; i++) {
+		enum pp_pyframe class = class_of(r, out->frames[i]);
+
+		coverage->shown += class == PP_PYFRAME_NAMED;
+		coverage->missing += class == PP_PYFRAME_UNNAMED;
+	}
+	coverage->missing += out->nr_bare;
+	coverage->walked += s->nr_python;
 }
 
 int pp_resolve_sample(struct pp_resolve *r, struct pp_process *p, const struct pp_sample *s,
 		      uint32_t *ret_node)
 {
-	const __u64 *user = pp_sample_user(s), *kernel = pp_sample_kernel(s);
+	struct pp_merge_input in = { r->native,
+				     s->nr_user,
+				     r->python,
+				     s->nr_python,
+				     pp_end_complete((enum pp_end)s->end),
+				     s->chain_end == PP_CHAIN_COMPLETE };
+	struct pp_merge_output out = { .frames = r->user, .pairs = r->pairs };
+	const __u64 *kernel = pp_sample_kernel(s);
 	struct pp_python *py;
 
-	r->nr = 0;
-	for (size_t i = s->nr_user; i-- > 0;) {
-		/* What a signal interrupted stands at its pc, and so does what it returns to. */
-		bool exact = i == 0 || PP_PC_WALKER(user[i]) == PP_WALKER_SIGNAL ||
-			     PP_PC_WALKER(user[i - 1]) == PP_WALKER_SIGNAL;
-
-		if (PP_PC_WALKER(user[i]) == PP_WALKER_FP_UNSURE)
-			pp_count(PP_C_frames_unsure);
-		r->frames[r->nr++] = user_frame(r, p, user[i], exact, s->time_ns);
-	}
+	take_native(r, p, s);
+	take_python(r, p, s);
+	count_chain_end((enum pp_chain_end)s->chain_end);
+	if (!pp_merge(&in, &out))
+		pp_count(PP_C_chains_unplaced);
+	for (size_t i = 0; i < out.nr_pairs; i++)
+		compare(r, p, out.pairs[i]);
 	py = p->python;
 	if (py && py->is_python)
-		count_coverage(r, &py->coverage);
+		count_coverage(r, s, &py->coverage, &out);
+	r->nr = 0;
+	for (size_t i = out.nr; i-- > 0;)
+		r->frames[r->nr++] = out.frames[i];
 	for (size_t i = s->nr_kernel; i-- > 0;)
 		r->frames[r->nr++] = pp_kernel_frame(r->kernel, kernel[i], i == 0, s->time_ns);
 	return pp_stacks_get(r->store->stacks, r->frames, r->nr, ret_node);

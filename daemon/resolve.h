@@ -5,6 +5,7 @@
 #include "bpf/pp_types.h"
 #include "proc/process.h"
 
+struct pp_codes;
 struct pp_files;
 struct pp_kernel;
 struct pp_pythons;
@@ -12,7 +13,7 @@ struct pp_resolve;
 struct pp_store;
 
 int pp_resolve_new(struct pp_resolve **ret, struct pp_store *store, struct pp_files *files,
-		   struct pp_pythons *pythons, struct pp_kernel *kernel);
+		   struct pp_pythons *pythons, struct pp_codes *codes, struct pp_kernel *kernel);
 struct pp_resolve *pp_resolve_free(struct pp_resolve *r);
 PP_DEFINE_CLEANUP(struct pp_resolve *, pp_resolve_free)
 

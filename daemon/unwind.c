@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "interps.h"
 #include "trace/bpf.h"
 #include "trace/tables.h"
 
@@ -98,6 +99,11 @@ void pp_unwind_touch(struct pp_unwind *u, struct pp_process *p)
 
 	if (in)
 		in->stale = true;
+	enqueue(u, p);
+}
+
+void pp_unwind_refresh(struct pp_unwind *u, struct pp_process *p)
+{
 	enqueue(u, p);
 }
 
@@ -280,6 +286,7 @@ static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_
 			pp_count(PP_C_spaces_refused);
 		return;
 	}
+	space.interp = pp_interps_entry(p);
 	space.gen = in->block->gen;
 	space.block = in->block->word;
 	space.nr_mappings = in->block->nr;

@@ -22,6 +22,8 @@ void pp_unwind_set_files(struct pp_unwind *u, struct pp_files *files);
 
 /* The process's mappings, or what is known of their files, changed. */
 void pp_unwind_touch(struct pp_unwind *u, struct pp_process *p);
+/* What BPF is told of the process beside its mappings changed (interps.h). */
+void pp_unwind_refresh(struct pp_unwind *u, struct pp_process *p);
 /* A walk found the process wanting, though more is known of it: what BPF has is seen to, at most
  * once a second. */
 void pp_unwind_check(struct pp_unwind *u, struct pp_process *p, uint64_t now_ns);

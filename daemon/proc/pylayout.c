@@ -167,7 +167,7 @@ static void take(struct reading *d, unsigned int position, uint64_t limit, uint6
 }
 
 /* Code objects are read by a layout of their own: it must be what is described. */
-static bool agrees(struct reading *d, const struct positions *at, const struct pp_code_layout *l)
+static bool agrees(struct reading *d, const struct positions *at, const struct pp_code_offsets *l)
 {
 	return word(d, at->code + 8) == l->filename && word(d, at->code + 16) == l->name &&
 	       word(d, at->code + 24) == l->qualname && word(d, at->code + 32) == l->table &&
@@ -181,11 +181,11 @@ static bool agrees(struct reading *d, const struct positions *at, const struct p
 static int take_description(struct reading *d, const struct positions *at, struct pp_pylayout *l)
 {
 	uint64_t state = MIN(word(d, at->state), (uint64_t)OBJECT_MAX);
-	const struct pp_code_layout *code;
+	const struct pp_code_offsets *code;
 	struct pp_layout *c = &l->chain;
 
 	l->free_threaded = word(d, FREE_THREADED) != 0;
-	code = pp_code_layout_find(l->version, l->free_threaded);
+	code = pp_code_offsets_find(l->version, l->free_threaded);
 	if (!code)
 		return l->free_threaded ? -EOPNOTSUPP : -ENOENT;
 	take(d, at->interpreters_head, word(d, RUNTIME_SIZE), 8, &l->runtime_interpreters);

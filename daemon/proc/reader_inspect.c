@@ -38,7 +38,7 @@ struct inspection {
 	int mem;
 	struct pp_inspect what;
 	struct pp_pylayout layout;
-	const struct pp_code_layout *code;
+	const struct pp_code_offsets *code;
 	struct pp_interp interp;
 	struct pp_code_runtime runtime;
 	bool slot_found;
@@ -245,7 +245,7 @@ static enum pp_inspect_answer try_version(struct inspection *in, uint32_t versio
 		return r == -ENOENT	  ? PP_INSPECT_VERSION
 		       : r == -EOPNOTSUPP ? PP_INSPECT_FREE_THREADED
 					  : PP_INSPECT_LAYOUT;
-	in->code = pp_code_layout_find(in->layout.version, in->layout.free_threaded);
+	in->code = pp_code_offsets_find(in->layout.version, in->layout.free_threaded);
 	if (!in->code)
 		return PP_INSPECT_VERSION;
 	in->slot_found = false;

@@ -73,6 +73,9 @@ void pp_coverage_decay(struct pp_coverage *c)
 	c->unnamed /= 2;
 	c->bare /= 2;
 	c->late /= 2;
+	c->shown /= 2;
+	c->missing /= 2;
+	c->walked /= 2;
 }
 
 enum pp_trampolines pp_coverage_trampolines(const struct pp_coverage *c)

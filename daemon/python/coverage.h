@@ -25,6 +25,9 @@ struct pp_coverage {
 	uint64_t named, unnamed; /* stubs */
 	uint64_t bare;		 /* eval frames without one */
 	uint64_t late;		 /* of the bare ones: those that called into trampolined code */
+	/* What stacks show, whoever named it: Python frames with a name, and those without. */
+	uint64_t shown, missing;
+	uint64_t walked; /* of those shown: the interpreter's own frames said so */
 };
 
 /* Adds one stack, `weight` times. classes: enum pp_pyframe of its user frames, leaf first. An eval

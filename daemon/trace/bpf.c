@@ -277,6 +277,11 @@ void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid)
 	(void)bpf_map_delete_elem(bpf_map__fd(b->skel->maps.spaces), &pid);
 }
 
+int pp_bpf_put_layout(struct pp_bpf *b, uint32_t number, const struct pp_layout *layout)
+{
+	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.layouts), &number, layout, BPF_ANY);
+}
+
 int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *table)
 {
 	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.tables), &slot, table, BPF_ANY);

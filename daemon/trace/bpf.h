@@ -48,6 +48,8 @@ void pp_bpf_filter_clear(struct pp_bpf *b, unsigned int set);
 int pp_bpf_put_space(struct pp_bpf *b, pid_t pid, const struct pp_space *space);
 bool pp_bpf_get_space(const struct pp_bpf *b, pid_t pid, struct pp_space *ret);
 void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid);
+/* A layout of interpreters' frames that spaces may refer to from now on. */
+int pp_bpf_put_layout(struct pp_bpf *b, uint32_t number, const struct pp_layout *layout);
 /* For tables.c: the unwind store's maps. */
 int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *table);
 /* A chunk of the store, written through `words`; fd is the map. Returns 0 or a negative errno. */

@@ -93,7 +93,7 @@ static int start(_unused_ void **state)
 	map(ARENA, 0, "//anon");
 	process = pp_processes_by_pid(processes, 10);
 	python_pc = kernel_pc = 0;
-	return pp_resolve_new(&resolve, store, NULL, NULL, NULL);
+	return pp_resolve_new(&resolve, store, NULL, NULL, NULL, NULL);
 }
 
 static int stop(_unused_ void **state)

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The walk of the interpreter's own frames, before that of the native stack.
+ *
+ * A thread's state is found in the thread's own memory (struct pp_interp), and believed only if it
+ * names this very thread: a wrong place leads nowhere. From its current frame on, frames are linked
+ * to their callers. One native activation of the evaluation loop runs a run of them, and from 3.11
+ * on has an object on its own stack frame that the chain passes through: the entry frame, or in
+ * 3.11 the cframe. The addresses of these objects are the *marks*: the native walk, which comes
+ * next, knows an evaluation loop by the mark that lies in its frame.
+ *
+ * Frames lie on the data stack, leaf at the highest address: one window of 4 KB, cut at the start
+ * of the stack's chunk, holds some 35. What is on the C stack is read in windows that grow upwards,
+ * generators' frames one by one. No code object is read, and no name.
+ *
+ * What is read is written by the process itself, which may be in the middle of a call. 3.11 and
+ * 3.12 publish a cframe before they have set its frame; so what a run ends with is compared to what
+ * the cframe before it says, and where the first run does not agree, the chain begins behind it. A
+ * chain that makes no sense is dropped as a whole.
+ *
+ * For the verifier, as in unwind.bpf.h: steps are global functions, verified once.
+ */
+#pragma once
+
+#include "unwind.bpf.h"
+
+#define NO_MARK	       (~0ULL)
+#define CHAIN_HALF     (WINDOW_BYTES / 2) /* the window: data stack below, everything else above */
+#define STACK_SPAN     (64ULL << 20)	  /* above rsp: likely this thread's stack */
+#define STACK_READ_MIN 256
+#define STACK_READ_MAX 2048
+#define CFRAME_BYTES   24
+/* Frames, their entry frames, and some that a restart drops. */
+#define CHAIN_STEPS_MAX (2 * PP_PYTHON_FRAMES_MAX + 64)
+
+/* enum _frameowner */
+#define OWNER_THREAD	  0
+#define OWNER_GENERATOR	  1
+#define OWNER_INTERPRETER 3 /* and above: an entry frame */
+
+#define CHAIN_AT(w, type, at, offset) \
+	(*(type *)&(w)->window[((at) & (WINDOW_BYTES - 1)) + ((offset) & (PP_STATE_BYTES_MAX - 1))])
+
+static __always_inline bool in_chunk(const struct pp_chain *c, __u64 address)
+{
+	return address >= c->chunk_start && address < c->chunk_end;
+}
+
+static __always_inline bool on_stack(const struct pp_walk *w, __u64 address)
+{
+	return address - w->sp < STACK_SPAN;
+}
+
+/* Reads what holds `bytes` at address into its half of the window; where there, or -1. */
+__noinline int chain_load(__u64 address, __u32 bytes)
+{
+	struct pp_walk *w = this_walk();
+	struct pp_chain *c;
+	__u64 size;
+
+	if (!w || bytes > PP_PYFRAME_BYTES_MAX || address & 7 || address >= USER_ADDRESS_MAX)
+		return -1;
+	c = &w->chain;
+	if (in_chunk(c, address)) {
+		size = address + bytes - c->chunk_start;
+		if (size > CHAIN_HALF)
+			size = CHAIN_HALF;
+		c->data_start = address + bytes - size;
+		c->data_len = 0;
+		BOUND(size, 2 * CHAIN_HALF - 1);
+		if (bpf_probe_read_user(w->window, size, (void *)c->data_start))
+			return -1;
+		c->data_len = size;
+		return size - bytes;
+	}
+	c->stack_start = address;
+	c->stack_len = 0;
+	size = bytes;
+	if (on_stack(w, address)) {
+		size = c->stack_next;
+		c->stack_next = size * 2;
+	}
+	if (size > STACK_READ_MAX)
+		size = STACK_READ_MAX;
+	BOUND(size, 2 * STACK_READ_MAX - 1);
+	if (bpf_probe_read_user(&w->window[CHAIN_HALF], size, (void *)address)) {
+		size = bytes;
+		BOUND(size, 2 * PP_PYFRAME_BYTES_MAX - 1);
+		if (bpf_probe_read_user(&w->window[CHAIN_HALF], size, (void *)address))
+			return -1;
+	}
+	c->stack_len = size;
+	return CHAIN_HALF;
+}
+
+/* Where in the window `bytes` at address are, or -1. */
+static __always_inline int chain_hold(struct pp_walk *w, __u64 address, __u32 bytes)
+{
+	struct pp_chain *c = &w->chain;
+	__u64 offset = address - c->data_start;
+
+	if (offset < c->data_len && offset + bytes <= c->data_len)
+		return offset;
+	offset = address - c->stack_start;
+	if (offset < c->stack_len && offset + bytes <= c->stack_len && !(address & 7))
+		return CHAIN_HALF + offset;
+	return chain_load(address, bytes);
+}
+
+static __always_inline __u64 user_word(__u64 address)
+{
+	__u64 value = 0;
+
+	if (bpf_probe_read_user(&value, sizeof(value), (void *)address))
+		return 0;
+	return value;
+}
+
+/* ---- The beginning --------------------------------------------------------------------------- */
+
+/* The chain begins at the cframe's frame. */
+static __always_inline int enter_cframe(struct pp_walk *w, __u64 cframe)
+{
+	int at = chain_hold(w, cframe, CFRAME_BYTES);
+
+	if (at < 0)
+		return PP_CHAIN_UNREADABLE;
+	w->chain.cframe = cframe;
+	w->chain.frame = CHAIN_AT(w, __u64, at, w->chain.layout.cframe_frame);
+	return PP_CHAIN_NONE;
+}
+
+/* The chain begins at the thread state's frame. NONE: it does; else how it has ended. */
+__noinline int enter_state(__u64 state)
+{
+	struct pp_walk *w = this_walk();
+	struct pp_layout *l;
+	struct pp_chain *c;
+	__u64 size, first;
+
+	if (!w)
+		return PP_CHAIN_NO_STATE;
+	c = &w->chain;
+	l = &c->layout;
+	size = l->state_bytes;
+	first = l->state_first;
+	if (size > PP_STATE_BYTES_MAX)
+		size = PP_STATE_BYTES_MAX;
+	BOUND(size, 2 * PP_STATE_BYTES_MAX - 1);
+	c->stack_len = 0;
+	if (bpf_probe_read_user(&w->window[CHAIN_HALF], size, (void *)(state + first)) ||
+	    CHAIN_AT(w, __u64, CHAIN_HALF, l->state_thread - first) != c->fsbase)
+		return PP_CHAIN_FOREIGN;
+	c->chunk_start = c->chunk_end = 0;
+	if (l->state_chunk) {
+		c->chunk_start = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first);
+		c->chunk_end = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first + 16);
+	}
+	c->frame = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_frame - first);
+	c->cframe = 0;
+	if (c->frame && (l->form == PP_FRAMES_CFRAMES || l->form == PP_FRAMES_BOTH))
+		return enter_cframe(w, c->frame);
+	return PP_CHAIN_NONE;
+}
+
+/* Finds the thread's state and goes there. As enter_state. */
+__noinline int chain_begin(void)
+{
+	struct pp_walk *w = this_walk();
+	__u64 base, state, current;
+	struct pp_chain *c;
+
+	if (!w)
+		return PP_CHAIN_NO_STATE;
+	c = &w->chain;
+	c->data_len = c->outer = c->run_frames = c->restarted = 0;
+	c->stack_next = STACK_READ_MIN;
+	base = c->fsbase;
+	if (c->interp.block)
+		base = user_word(base + c->interp.block);
+	state = user_word(base + c->interp.slot[0]);
+	if (!state && c->interp.slot[1])
+		state = user_word(base + c->interp.slot[1]);
+	if (!state)
+		return PP_CHAIN_NO_STATE;
+	if (c->interp.current) {
+		current = user_word(c->interp.current);
+		if (current && current != state && enter_state(current) == PP_CHAIN_NONE) {
+			c->outer = state;
+			return PP_CHAIN_NONE;
+		}
+	}
+	return enter_state(state);
+}
+
+/* ---- Frame by frame -------------------------------------------------------------------------- */
+
+static __always_inline void push_pyframe(struct pp_walk *w, __u64 code, __u64 position)
+{
+	__u64 at = words(w);
+
+	BOUND(at, PCS_MAX - 1);
+	w->pcs[at] = code;
+	at = words(w) + 1;
+	BOUND(at, PCS_MAX - 1);
+	w->pcs[at] = position;
+	w->sample.nr_python++;
+}
+
+/* The run is over: its last frame is marked, or where there is none, that. */
+static __always_inline void end_run(struct pp_walk *w)
+{
+	__u64 at = words(w) - 2;
+
+	BOUND(at, PCS_MAX - 1);
+	if (w->chain.run_frames)
+		w->pcs[at] |= PP_PYFRAME_LAST;
+	else
+		push_pyframe(w, PP_PYFRAME_LAST, 0);
+	w->chain.run_frames = 0;
+}
+
+static __always_inline void add_mark(struct pp_walk *w, __u64 mark)
+{
+	__u64 at = w->nr_marks++;
+
+	BOUND(at, PP_PYTHON_FRAMES_MAX - 1);
+	w->marks[at] = mark;
+}
+
+/* The chain has ended; of one that is not right nothing stays. */
+static __always_inline int chain_ended(struct pp_walk *w, enum pp_chain_end end)
+{
+	w->sample.chain_end = end;
+	if (end != PP_CHAIN_COMPLETE && end != PP_CHAIN_DEPTH)
+		w->sample.nr_python = w->nr_marks = 0;
+	return 1;
+}
+
+/* The frame that the cframe before this one has; 0 where there is none. The cframe becomes it. */
+static __always_inline __u64 leave_cframe(struct pp_walk *w)
+{
+	struct pp_layout *l = &w->chain.layout;
+	int at = chain_hold(w, w->chain.cframe, CFRAME_BYTES);
+	__u64 previous;
+
+	if (at < 0)
+		return 0;
+	previous = CHAIN_AT(w, __u64, at, l->cframe_previous);
+	at = previous ? chain_hold(w, previous, CFRAME_BYTES) : -1;
+	w->chain.cframe = previous;
+	return at < 0 ? 0 : CHAIN_AT(w, __u64, at, l->cframe_frame);
+}
+
+/* What was read is no frame. In the first run, that may be a cframe that has no frame yet: then the
+ * chain is what comes behind it. */
+static __always_inline int chain_broken(struct pp_walk *w, enum pp_chain_end why)
+{
+	struct pp_chain *c = &w->chain;
+
+	if (!c->cframe || w->nr_marks || c->restarted)
+		return chain_ended(w, why);
+	c->restarted = 1;
+	c->run_frames = 0;
+	w->sample.nr_python = 0;
+	c->frame = leave_cframe(w);
+	return 0;
+}
+
+/* The data stack grows by chunks: a frame that lies in none that is known may lie in the one
+ * before.
+ */
+static __always_inline void follow_chunk(struct pp_chain *c, __u64 frame)
+{
+	__u64 head[2]; /* the chunk before, its size */
+
+	if (!c->chunk_start || bpf_probe_read_user(head, 8, (void *)c->chunk_start) ||
+	    frame < head[0] || bpf_probe_read_user(&head[1], 8, (void *)(head[0] + 8)) ||
+	    frame - head[0] >= head[1])
+		return;
+	c->chunk_start = head[0];
+	c->chunk_end = head[0] + head[1];
+}
+
+/* Passes an entry frame, which the evaluation loop has on its stack. */
+static __always_inline int pass_entry(struct pp_walk *w, __u64 previous)
+{
+	struct pp_chain *c = &w->chain;
+
+	if (c->layout.sentinel && !previous) {
+		if (c->run_frames)
+			end_run(w);
+		c->frame = 0;
+		return 0;
+	}
+	if (c->cframe && !w->nr_marks && !c->restarted) {
+		/* 3.12: is the first run really the innermost? */
+		__u64 cframe = c->cframe, expected = leave_cframe(w);
+
+		if (expected != previous) {
+			c->cframe = cframe;
+			return chain_broken(w, PP_CHAIN_MALFORMED);
+		}
+	}
+	if (w->nr_marks >= PP_PYTHON_FRAMES_MAX)
+		return chain_ended(w, PP_CHAIN_DEPTH);
+	end_run(w);
+	add_mark(w, c->frame);
+	c->frame = previous;
+	return 0;
+}
+
+/* 3.11: the frame just pushed is the last of the cframe's run. */
+static __always_inline int pass_cframe(struct pp_walk *w, __u64 previous)
+{
+	struct pp_chain *c = &w->chain;
+	__u64 cframe = c->cframe, expected = leave_cframe(w);
+
+	if (expected != previous) {
+		c->cframe = cframe;
+		return chain_broken(w, PP_CHAIN_MALFORMED);
+	}
+	end_run(w);
+	add_mark(w, cframe);
+	c->frame = previous;
+	return 0;
+}
+
+/* Takes the next frame. 0: go on; 1: the chain has ended, how is in sample.chain_end. */
+__noinline int chain_step(void)
+{
+	struct pp_walk *w = this_walk();
+	__u64 frame, code, previous, position;
+	struct pp_layout *l;
+	struct pp_chain *c;
+	__u32 owner;
+	int at;
+
+	if (!w)
+		return 1;
+	c = &w->chain;
+	l = &c->layout;
+	frame = c->frame;
+	if (!frame && c->outer) {
+		frame = c->outer;
+		c->outer = 0;
+		return enter_state(frame) == PP_CHAIN_NONE ? 0 : chain_ended(w, PP_CHAIN_MALFORMED);
+	}
+	if (!frame)
+		return chain_ended(w, PP_CHAIN_COMPLETE);
+	at = chain_hold(w, frame, l->frame_bytes);
+	if (at < 0)
+		return chain_broken(w, PP_CHAIN_UNREADABLE);
+	previous = CHAIN_AT(w, __u64, at, l->frame_previous);
+	owner = l->frame_owner ? CHAIN_AT(w, __u8, at, l->frame_owner) : OWNER_THREAD;
+	if (owner >= OWNER_INTERPRETER && l->form >= PP_FRAMES_BOTH)
+		return pass_entry(w, previous);
+	code = CHAIN_AT(w, __u64, at, l->frame_code) & ~(__u64)l->code_tag;
+	if (!code || code & 7 || code >= USER_ADDRESS_MAX ||
+	    (!previous && l->form >= PP_FRAMES_BOTH))
+		return chain_broken(w, PP_CHAIN_MALFORMED);
+	if (w->sample.nr_python >= PP_PYTHON_FRAMES_MAX)
+		return chain_ended(w, PP_CHAIN_DEPTH);
+	position = l->position_bytes == 4 ? (__u64)CHAIN_AT(w, __s32, at, l->frame_position)
+					  : CHAIN_AT(w, __u64, at, l->frame_position);
+	push_pyframe(w, code | (owner == OWNER_GENERATOR ? PP_PYFRAME_GENERATOR : 0), position);
+	c->run_frames++;
+	if (l->form == PP_FRAMES_OBJECTS)
+		end_run(w);
+	else if (owner == OWNER_THREAD && !in_chunk(c, frame))
+		follow_chunk(c, frame);
+	if (l->form == PP_FRAMES_CFRAMES && CHAIN_AT(w, __u8, at, l->frame_owner - 1))
+		return pass_cframe(w, previous);
+	c->frame = previous;
+	return 0;
+}
+
+/* ---- Marks in the native walk ---------------------------------------------------------------- */
+
+static __always_inline void begin_marks(struct pp_walk *w)
+{
+	w->at_mark = 0;
+	w->mark = w->nr_marks ? w->marks[0] : NO_MARK;
+}
+
+/* The mark lies in the frame recorded last: it is an evaluation loop's. */
+__noinline int place_mark(void)
+{
+	struct pp_walk *w = this_walk();
+	__u64 at;
+
+	if (!w || w->mark == NO_MARK)
+		return 0;
+	at = words(w) - 1;
+	BOUND(at, PCS_MAX - 1);
+	w->pcs[at] |= PP_PC_EVAL;
+	at = ++w->at_mark;
+	BOUND(at, PP_PYTHON_FRAMES_MAX - 1);
+	w->mark = w->at_mark < w->nr_marks ? w->marks[at] : NO_MARK;
+	return 0;
+}

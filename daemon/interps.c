@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "interps.h"
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/u64map.h"
+#include "elf/object.h"
+#include "trace/bpf.h"
+
+#include <string.h>
+
+/* An interpreter that is starting is looked at again soon, then ever more rarely. */
+#define RETRY_MIN_NS (4 * NSEC_PER_MSEC)
+#define RETRY_MAX_NS (2 * NSEC_PER_SEC)
+#define TRIES_MAX    16	  /* about ten seconds; then only when it is sampled */
+#define FOUND_MAX    4096 /* files; each is some version's build */
+
+enum state {
+	WANTED, /* to be inspected, when it is due */
+	ASKED,
+	KNOWN,
+	REFUSED,
+};
+
+/* pp_process.interp */
+struct interp {
+	struct pp_process *process; /* not referenced: it owns this */
+	enum state state;
+	enum pp_inspect_answer answer; /* the last one */
+	struct pp_inspect what;
+	uint32_t object;
+	struct pp_interp entry; /* layout 0: none */
+	struct pp_code_runtime runtime;
+	unsigned int tries;
+	uint64_t due_ns;
+	bool counted;
+	struct interp *next_due, **in_due; /* in the list of those to be inspected; NULL: not */
+};
+
+/* What was found in the process inspected last that maps a file. */
+struct found {
+	struct pp_interp entry;
+	uint64_t current; /* entry.current, and runtime's addresses, relative to the runtime */
+	struct pp_code_runtime runtime;
+};
+
+struct pp_interps {
+	struct pp_bpf *bpf;
+	struct pp_reader *reader;
+	sd_event_source *timer;
+	struct interp *due;
+	struct pp_layout layouts[PP_LAYOUTS_MAX];
+	uint32_t nr_layouts;
+	struct pp_u64map found; /* by object */
+	struct pp_interps_hooks hooks;
+	void *userdata;
+};
+
+/* A request to the reader. The process is referenced; its interp lives as long. */
+struct request {
+	struct pp_interps *interps;
+	struct pp_process *process;
+	uint32_t object; /* that it is about */
+};
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata);
+
+int pp_interps_new(struct pp_interps **ret, sd_event *event, struct pp_bpf *bpf,
+		   struct pp_reader *reader, const struct pp_interps_hooks *hooks, void *userdata)
+{
+	_cleanup_(pp_interps_freep) struct pp_interps *is = calloc(1, sizeof(*is));
+	int r;
+
+	if (!is)
+		return -ENOMEM;
+	is->bpf = bpf;
+	is->reader = reader;
+	is->hooks = *hooks;
+	is->userdata = userdata;
+	is->found.max = FOUND_MAX;
+	r = sd_event_add_time_relative(event, &is->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC,
+				       on_timer, is);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(is->timer, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(is);
+	return 0;
+}
+
+struct pp_interps *pp_interps_free(struct pp_interps *is)
+{
+	uint64_t object, value;
+	size_t i = 0;
+
+	if (!is)
+		return NULL;
+	while (pp_u64map_next(&is->found, &i, &object, &value))
+		free((void *)(uintptr_t)value);
+	pp_u64map_done(&is->found);
+	sd_event_source_unref(is->timer);
+	free(is);
+	return NULL;
+}
+
+struct pp_interp pp_interps_entry(const struct pp_process *p)
+{
+	const struct interp *in = p->interp;
+
+	return in ? in->entry : (struct pp_interp){ 0 };
+}
+
+const char *pp_interps_problem(const struct pp_process *p)
+{
+	const struct interp *in = p->interp;
+
+	return in && in->state == REFUSED ? pp_inspect_answer_text(in->answer) : NULL;
+}
+
+/* ---- What is due ----------------------------------------------------------------------------- */
+
+static void leave_due(struct interp *in)
+{
+	if (!in->in_due)
+		return;
+	*in->in_due = in->next_due;
+	if (in->next_due)
+		in->next_due->in_due = in->in_due;
+	in->in_due = NULL;
+}
+
+/* The timer rings for the first that is due. */
+static void arm(struct pp_interps *is)
+{
+	uint64_t first_ns = UINT64_MAX;
+
+	for (const struct interp *in = is->due; in; in = in->next_due)
+		first_ns = MIN(first_ns, in->due_ns);
+	if (first_ns == UINT64_MAX)
+		return;
+	(void)sd_event_source_set_time(is->timer, first_ns / NSEC_PER_USEC);
+	(void)sd_event_source_set_enabled(is->timer, SD_EVENT_ONESHOT);
+}
+
+static void inspect_at(struct pp_interps *is, struct interp *in, uint64_t due_ns)
+{
+	in->state = WANTED;
+	in->due_ns = due_ns;
+	if (!in->in_due) {
+		in->next_due = is->due;
+		in->in_due = &is->due;
+		if (is->due)
+			is->due->in_due = &in->next_due;
+		is->due = in;
+	}
+	arm(is);
+}
+
+/* ---- Installing ------------------------------------------------------------------------------ */
+
+/* The number of a layout + 1, 0 where there is no room for another. */
+static uint32_t install_layout(struct pp_interps *is, const struct pp_layout *layout)
+{
+	for (uint32_t i = 0; i < is->nr_layouts; i++)
+		if (!memcmp(&is->layouts[i], layout, sizeof(*layout)))
+			return i + 1;
+	if (is->nr_layouts == PP_LAYOUTS_MAX ||
+	    pp_bpf_put_layout(is->bpf, is->nr_layouts, layout) < 0)
+		return 0;
+	is->layouts[is->nr_layouts] = *layout;
+	return ++is->nr_layouts;
+}
+
+static void set_entry(struct pp_interps *is, struct interp *in, const struct pp_interp *entry,
+		      const struct pp_code_runtime *runtime)
+{
+	if (!memcmp(&in->entry, entry, sizeof(*entry)) &&
+	    !memcmp(&in->runtime, runtime, sizeof(*runtime)))
+		return;
+	in->entry = *entry;
+	in->runtime = *runtime;
+	is->hooks.on_interp(is->userdata, in->process, entry->layout ? &in->runtime : NULL);
+}
+
+/* Remembers what was found for the next process that maps the file. */
+static void remember(struct pp_interps *is, const struct interp *in)
+{
+	struct found *f = pp_u64map_get_ptr(&is->found, in->object);
+
+	if (!f) {
+		f = calloc(1, sizeof(*f));
+		if (!f)
+			return;
+		if (pp_u64map_put_ptr(&is->found, in->object, f) < 0) {
+			free(f);
+			return;
+		}
+	}
+	f->entry = in->entry;
+	f->runtime = in->runtime;
+	f->current = in->entry.current ? in->entry.current - in->what.runtime : 0;
+}
+
+/* A new process is as the one before it until it has been inspected. The interpreter's own data may
+ * lie on its heap; what code objects' names need of it comes with the inspection. */
+static void presume(struct pp_interps *is, struct interp *in)
+{
+	const struct found *f = pp_u64map_get_ptr(&is->found, in->object);
+	struct pp_code_runtime runtime;
+	struct pp_interp entry;
+
+	if (!f)
+		return;
+	entry = f->entry;
+	entry.current = f->current ? in->what.runtime + f->current : 0;
+	runtime = f->runtime;
+	runtime.code_type = in->what.code_type;
+	runtime.generation = 0;
+	set_entry(is, in, &entry, &runtime);
+}
+
+/* ---- Inspections ----------------------------------------------------------------------------- */
+
+static void refuse(struct pp_interps *is, struct interp *in)
+{
+	static const struct pp_interp none;
+	static const struct pp_code_runtime no_runtime;
+
+	in->state = REFUSED;
+	set_entry(is, in, &none, &no_runtime);
+	if (!in->counted)
+		pp_count(PP_C_interps_refused);
+	in->counted = true;
+}
+
+static void again(struct pp_interps *is, struct interp *in, uint64_t now_ns)
+{
+	uint64_t wait_ns = RETRY_MIN_NS << MIN(in->tries, 10U);
+
+	/* One that is of no known kind stays that; the others may only just be starting. */
+	if (in->answer == PP_INSPECT_VERSION || in->answer == PP_INSPECT_FREE_THREADED ||
+	    ++in->tries > TRIES_MAX) {
+		in->due_ns = now_ns + RETRY_MAX_NS;
+		refuse(is, in);
+	} else {
+		inspect_at(is, in, now_ns + MIN(wait_ns, (uint64_t)RETRY_MAX_NS));
+	}
+}
+
+static void on_inspected(void *userdata, int error, const struct pp_inspected *found)
+{
+	struct request *rq = userdata;
+	struct interp *in = rq->process->interp;
+	struct pp_interps *is = rq->interps;
+	struct pp_interp entry;
+
+	if (in->state == ASKED && in->object == rq->object && rq->process->alive) {
+		in->answer = error ? PP_INSPECT_LAYOUT : found->answer;
+		if (!error && found->answer == PP_INSPECT_OK) {
+			entry = found->interp;
+			entry.layout = install_layout(is, &found->layout);
+			in->state = KNOWN;
+			set_entry(is, in, &entry, &found->runtime);
+			if (entry.layout)
+				remember(is, in);
+			else
+				refuse(is, in);
+		} else {
+			again(is, in, pp_now_ns());
+		}
+	}
+	pp_process_unref(rq->process);
+	free(rq);
+}
+
+static void ask(struct pp_interps *is, struct interp *in, uint64_t now_ns)
+{
+	struct request *rq = malloc(sizeof(*rq));
+
+	leave_due(in);
+	if (!in->process->alive) {
+		free(rq);
+		return;
+	}
+	if (!rq) {
+		inspect_at(is, in, now_ns + RETRY_MAX_NS);
+		return;
+	}
+	*rq = (struct request){ is, pp_process_ref(in->process), in->object };
+	in->state = ASKED;
+	if (pp_reader_inspect(is->reader, pp_process_target(in->process), &in->what, on_inspected,
+			      rq) >= 0)
+		return;
+	pp_process_unref(rq->process);
+	free(rq);
+	in->answer = PP_INSPECT_EARLY;
+	again(is, in, now_ns);
+}
+
+static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata)
+{
+	struct pp_interps *is = userdata;
+	uint64_t now_ns = pp_now_ns();
+
+	for (struct interp *in = is->due, *next; in; in = next) {
+		next = in->next_due;
+		if (in->due_ns <= now_ns)
+			ask(is, in, now_ns);
+	}
+	arm(is);
+	return 0;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+static struct interp *get_interp(struct pp_process *p)
+{
+	struct interp *in = p->interp;
+
+	if (in)
+		return in;
+	in = calloc(1, sizeof(*in));
+	if (!in)
+		return NULL;
+	in->process = p;
+	p->interp = in;
+	return in;
+}
+
+/* From a file's addresses to the process's: by the executable mapping of it that comes first. */
+static bool find_bias(const struct pp_process *p, const struct pp_object *o, uint64_t *ret)
+{
+	uint64_t address;
+
+	for (size_t i = 0; i < pp_process_nr_maps(p); i++) {
+		const struct pp_map *map = &p->maps->maps[i];
+
+		if (map->object == o && pp_object_address(o, map->pgoff, &address)) {
+			*ret = map->start - address;
+			return true;
+		}
+	}
+	return false;
+}
+
+void pp_interps_object(struct pp_interps *is, struct pp_process *p, const struct pp_object *o)
+{
+	const struct pp_elf_python *py = &o->info.python;
+	struct interp *in = p->interp;
+	struct pp_inspect what = { .version = py->version };
+	uint64_t bias;
+
+	if (!p->alive || !find_bias(p, o, &bias))
+		return;
+	what.runtime = py->runtime + bias;
+	what.code_type = py->code_type ? py->code_type + bias : 0;
+	/* A second runtime counts where the first turned out to be none. */
+	if (in && in->object && (in->state != REFUSED || in->what.runtime == what.runtime))
+		return;
+	in = get_interp(p);
+	if (!in)
+		return;
+	in->what = what;
+	in->object = o->id;
+	in->tries = 0;
+	presume(is, in);
+	ask(is, in, pp_now_ns());
+}
+
+void pp_interps_object_free(struct pp_interps *is, const struct pp_object *o)
+{
+	struct found *f = pp_u64map_get_ptr(&is->found, o->id);
+
+	if (!f)
+		return;
+	pp_u64map_del(&is->found, o->id);
+	free(f);
+}
+
+/* BPF has given the child what it had of the parent. */
+void pp_interps_forked(struct pp_interps *is, struct pp_process *parent, struct pp_process *child)
+{
+	const struct interp *from = parent->interp;
+	struct interp *to;
+
+	if (!from || !(to = get_interp(child)))
+		return;
+	to->what = from->what;
+	to->object = from->object;
+	to->answer = from->answer;
+	to->state = from->state;
+	to->counted = from->counted;
+	to->due_ns = from->due_ns;
+	set_entry(is, to, &from->entry, &from->runtime);
+	if (from->state == WANTED || from->state == ASKED)
+		inspect_at(is, to, pp_now_ns() + RETRY_MIN_NS);
+}
+
+void pp_interps_gone(_unused_ struct pp_interps *is, struct pp_process *p)
+{
+	struct interp *in = p->interp;
+
+	if (!in)
+		return;
+	leave_due(in);
+	free(in);
+	p->interp = NULL;
+}
+
+void pp_interps_sampled(struct pp_interps *is, struct pp_process *p, enum pp_chain_end end,
+			uint64_t now_ns)
+{
+	struct interp *in = p->interp;
+
+	if (!in || end == PP_CHAIN_COMPLETE || !p->alive)
+		return;
+	if (in->state != REFUSED || in->due_ns > now_ns || in->answer == PP_INSPECT_VERSION ||
+	    in->answer == PP_INSPECT_FREE_THREADED)
+		return;
+	in->due_ns = now_ns + RETRY_MAX_NS;
+	ask(is, in, now_ns);
+}
