@@ -33,6 +33,8 @@ static const char usage[] =
 	"  -f, --format FORMAT   pprof or folded (pprof)\n"
 	"  -o, --output FILE     - is the standard output (pyprof.pb.gz or pyprof.folded)\n"
 	"      --python          folded: Python functions only\n"
+	"      --lines           folded: with the lines of Python functions, "
+	"py::NAME:FILE:LINE\n"
 	"      --json            the closing figures as JSON\n\n"
 	"With a COMMAND the exit code is the command's own, 128 + n if signal n killed it.\n";
 
@@ -67,8 +69,10 @@ static int check(struct record *rec)
 		return pp_fail(PP_EXIT_USAGE, "--tree wants the process at its root: -p PID");
 	if (rec->view && !rec->folded)
 		return pp_fail(PP_EXIT_USAGE,
-			       "--python is for -f folded; a pprof holds everything, "
-			       "and `pyprofctl report --python -i FILE` selects");
+			       "%s is for -f folded; a pprof holds everything, "
+			       "and `pyprofctl report %s -i FILE` selects",
+			       rec->view & PP_VIEW_PYTHON ? "--python" : "--lines",
+			       rec->view & PP_VIEW_PYTHON ? "--python" : "--lines");
 	if (!rec->output)
 		rec->output = rec->folded ? "pyprof.folded" : "pyprof.pb.gz";
 	if (!rec->folded && strcmp(rec->output, "-") == 0 && isatty(STDOUT_FILENO))
@@ -80,7 +84,7 @@ static int check(struct record *rec)
 
 static int parse(struct record *rec, struct pp_global *g, int argc, char **argv)
 {
-	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON };
+	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON, OPT_LINES };
 	static const struct option options[] = {
 		PP_COMMON_OPTIONS,
 		{ "all", no_argument, NULL, 'a' },
@@ -91,6 +95,7 @@ static int parse(struct record *rec, struct pp_global *g, int argc, char **argv)
 		{ "format", required_argument, NULL, 'f' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "python", no_argument, NULL, OPT_PYTHON },
+		{ "lines", no_argument, NULL, OPT_LINES },
 		{ 0 },
 	};
 	int c, r;
@@ -112,7 +117,9 @@ static int parse(struct record *rec, struct pp_global *g, int argc, char **argv)
 		else if (c == 'o')
 			rec->output = optarg;
 		else if (c == OPT_PYTHON)
-			rec->view = PP_VIEW_PYTHON;
+			rec->view |= PP_VIEW_PYTHON;
+		else if (c == OPT_LINES)
+			rec->view |= PP_VIEW_LINES;
 		else if ((r = pp_common_option(g, c, usage)) >= 0)
 			return r;
 		if (r > 0)

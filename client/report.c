@@ -13,7 +13,8 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: pyprofctl report [--stdio | --flat] [--python] [-p PID [--tree]] [FILTER ...]\n"
+	"usage: pyprofctl report [--stdio | --flat] [--python] [--lines] [-p PID [--tree]] [FILTER "
+	"...]\n"
 	"                        [-d SECONDS [-F HZ] | --since SECONDS | -i FILE]\n\n"
 	"Shows all that the daemon holds (at most ten minutes), its last SECONDS (--since), the "
 	"next\n"
@@ -21,6 +22,7 @@ static const char usage[] =
 	"      --stdio           functions, each with the tree of what it called (the default)\n"
 	"      --flat            one line a function, by its own cost\n"
 	"      --python          Python functions only; C code and the kernel cost their caller\n"
+	"      --lines           each line of a Python function by itself\n"
 	"  -p, --pid PID         this process; with --tree its descendants too\n"
 	"      --command NAME, --unit UNIT, --uid UID   filters\n"
 	"  -d, --duration SECS   record now, for so long; -F, --frequency HZ: at this rate (99)\n"
@@ -87,6 +89,7 @@ static int parse(struct report *rep, struct pp_global *g, int argc, char **argv)
 		OPT_STDIO = PP_OPT_OWN,
 		OPT_FLAT,
 		OPT_PYTHON,
+		OPT_LINES,
 		OPT_TREE,
 		OPT_COMMAND,
 		OPT_UNIT,
@@ -100,6 +103,7 @@ static int parse(struct report *rep, struct pp_global *g, int argc, char **argv)
 		{ "stdio", no_argument, NULL, OPT_STDIO },
 		{ "flat", no_argument, NULL, OPT_FLAT },
 		{ "python", no_argument, NULL, OPT_PYTHON },
+		{ "lines", no_argument, NULL, OPT_LINES },
 		{ "tree", no_argument, NULL, OPT_TREE },
 		{ "command", required_argument, NULL, OPT_COMMAND },
 		{ "unit", required_argument, NULL, OPT_UNIT },
@@ -121,6 +125,8 @@ static int parse(struct report *rep, struct pp_global *g, int argc, char **argv)
 			rep->flat = c == OPT_FLAT;
 		else if (c == OPT_PYTHON)
 			rep->options.view |= PP_VIEW_PYTHON;
+		else if (c == OPT_LINES)
+			rep->options.view |= PP_VIEW_LINES;
 		else if (c == OPT_TREE)
 			rep->filter.tree = true;
 		else if (c == OPT_COMMAND)

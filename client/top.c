@@ -12,13 +12,14 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: pyprofctl top [-p PID [--tree]] [--python] [-F HZ] [--window SECONDS]\n"
+	"usage: pyprofctl top [-p PID [--tree]] [--python] [--lines] [-F HZ] [--window SECONDS]\n"
 	"       pyprofctl top --once [-d SECONDS] [-n ROWS] [--json] ...\n\n"
 	"Shows which functions use the CPU, over the last few seconds; h shows the keys. Where "
 	"there\n"
 	"is no terminal, or with --once, it samples for a moment and prints one page.\n\n"
 	"  -p, --pid PID         this process; with --tree its descendants too\n"
 	"      --python          Python functions only; C code and the kernel cost their caller\n"
+	"      --lines           each line of a Python function by itself\n"
 	"  -F, --frequency HZ    samples per second and CPU, 1 to 9999 (499, or 99 where no more "
 	"is\n"
 	"                        allowed)\n"
@@ -42,12 +43,13 @@ struct top {
 
 static int parse(struct top *t, struct pp_global *g, int argc, char **argv)
 {
-	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON, OPT_WINDOW, OPT_ONCE };
+	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON, OPT_LINES, OPT_WINDOW, OPT_ONCE };
 	static const struct option options[] = {
 		PP_COMMON_OPTIONS,
 		{ "pid", required_argument, NULL, 'p' },
 		{ "tree", no_argument, NULL, OPT_TREE },
 		{ "python", no_argument, NULL, OPT_PYTHON },
+		{ "lines", no_argument, NULL, OPT_LINES },
 		{ "frequency", required_argument, NULL, 'F' },
 		{ "window", required_argument, NULL, OPT_WINDOW },
 		{ "once", no_argument, NULL, OPT_ONCE },
@@ -64,7 +66,9 @@ static int parse(struct top *t, struct pp_global *g, int argc, char **argv)
 		else if (c == OPT_TREE)
 			t->filter.tree = true;
 		else if (c == OPT_PYTHON)
-			t->view = PP_VIEW_PYTHON;
+			t->view |= PP_VIEW_PYTHON;
+		else if (c == OPT_LINES)
+			t->view |= PP_VIEW_LINES;
 		else if (c == 'F')
 			r = pp_parse_number("-F", optarg, 1, PP_FREQUENCY_MAX, &t->frequency);
 		else if (c == OPT_WINDOW)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Folded stacks, one a line: `COMMAND;root;...;leaf COUNT`. A Python frame is `py::QUALNAME:FILE`,
+ * Folded stacks, one a line: `COMMAND;root;...;leaf COUNT`. A Python frame is `py::QUALNAME:FILE`
+ * (`py::QUALNAME:FILE:LINE` in a view with lines, where the line is known),
  * a kernel frame ends in `_[k]`, an unnamed one is `[MODULE+0xOFFSET]`, and a stack that is not
  * complete starts with `[truncated: REASON]`. Within a name `\xHH` stands for `;`, backslash,
  * control bytes and what is not UTF-8.

@@ -22,6 +22,9 @@ static int set_frame(json_t *o, const struct pp_profile *p, uint32_t frame)
 	    json_object_set_new(o, "module",
 				json_string(pp_profile_text(p, p->frames[frame].module))) < 0)
 		return -ENOMEM;
+	if (p->frames[frame].line &&
+	    json_object_set_new(o, "line", json_integer(p->frames[frame].line)) < 0)
+		return -ENOMEM;
 	return 0;
 }
 

@@ -78,6 +78,8 @@ int pp_frame_compare(const struct pp_profile *p, uint32_t a, uint32_t b)
 		r = strcmp(pp_profile_text(p, f->file), pp_profile_text(p, g->file));
 	if (!r)
 		r = strcmp(pp_profile_text(p, f->module), pp_profile_text(p, g->module));
+	if (!r && f->line != g->line)
+		r = f->line < g->line ? -1 : 1;
 	return r ?: (int)f->kind - (int)g->kind;
 }
 

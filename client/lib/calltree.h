@@ -32,5 +32,5 @@ int pp_calltree_add(struct pp_calltree *t, const uint32_t *frames, size_t nr, ui
  * weight are in the order of their names. */
 int pp_calltree_sort(struct pp_calltree *t, const struct pp_profile *p);
 
-/* Orders two frames by what they show: name, file, module. */
+/* Orders two frames by what they show: name, file, module, line. */
 int pp_frame_compare(const struct pp_profile *p, uint32_t a, uint32_t b);

@@ -113,6 +113,9 @@ static int add_frame(struct reader *r, const Pprof__Location *l, const Pprof__Li
 		k = text(r, string(r, f->filename), &frame.file);
 	if (k >= 0 && f)
 		k = text(r, string(r, f->name), &frame.name);
+	/* Other languages' lines are of no use without a way to look at them. */
+	if (frame.kind == PP_KIND_PYTHON && f && line->line > 0 && line->line <= INT32_MAX)
+		frame.line = (uint32_t)line->line;
 	if (k >= 0 && !frame.name)
 		k = unnamed(r, l, m, &frame.name);
 	if (k >= 0)

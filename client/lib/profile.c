@@ -62,6 +62,7 @@ struct pp_profile *pp_profile_free(struct pp_profile *p)
 	if (!p)
 		return NULL;
 	free(p->frames);
+	free(p->functions);
 	free(p->nodes);
 	free(p->processes);
 	free(p->entries);
@@ -114,6 +115,7 @@ int pp_profile_add_text(struct pp_profile *p, const char *text, size_t len, uint
 
 int pp_profile_add_frame(struct pp_profile *p, const struct pp_frame *frame, uint32_t *ret)
 {
+	uint32_t function = (uint32_t)p->nr_frames;
 	uint64_t key, id;
 	int r;
 
@@ -125,14 +127,28 @@ int pp_profile_add_frame(struct pp_profile *p, const struct pp_frame *frame, uin
 			*ret = (uint32_t)id;
 			return 0;
 		}
+	if (frame->line) {
+		struct pp_frame whole = *frame;
+
+		whole.line = 0;
+		r = pp_profile_add_frame(p, &whole, &function);
+		if (r < 0)
+			return r;
+	}
 	r = pp_array_grow(&p->frames, &p->frames_cap, p->nr_frames + 1, sizeof(*p->frames),
 			  PP_PROFILE_FRAMES_MAX);
+	if (r >= 0)
+		r = pp_array_grow(&p->functions, &p->functions_cap, p->nr_frames + 1,
+				  sizeof(*p->functions), PP_PROFILE_FRAMES_MAX);
 	if (r < 0)
 		return r;
+	for (key = pp_hash(frame, sizeof(*frame)); pp_u64map_get(&p->frame_ids, key, &id); key++)
+		; /* its function may have taken the place */
 	r = pp_u64map_put(&p->frame_ids, key, p->nr_frames);
 	if (r < 0)
 		return r;
 	p->frames[p->nr_frames] = *frame;
+	p->functions[p->nr_frames] = function;
 	*ret = (uint32_t)p->nr_frames++;
 	return 0;
 }
@@ -284,6 +300,8 @@ int pp_profile_symbol(const struct pp_profile *p, uint32_t frame, struct pp_buf 
 
 	if (f->kind != PP_KIND_PYTHON)
 		return pp_buf_printf(out, "%s", *name ? name : "[unknown]");
+	if (f->line)
+		return pp_buf_printf(out, "py::%s:%s:%u", *name ? name : "?", file, f->line);
 	return pp_buf_printf(out, "py::%s%s%s", *name ? name : "?", *file ? ":" : "", file);
 }
 

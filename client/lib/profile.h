@@ -42,6 +42,7 @@ enum {
 struct pp_frame {
 	uint32_t kind; /* enum pp_kind */
 	uint32_t name, file, module;
+	uint32_t line; /* in file, 0: not known, or the whole function */
 };
 
 /* A frame called by the frames of its parent; node 0 is above every thread's root. */
@@ -65,6 +66,7 @@ struct pp_entry {
 
 struct pp_profile {
 	struct pp_frame *frames;
+	uint32_t *functions; /* by frame: the one that is the same without a line */
 	struct pp_node *nodes;
 	struct pp_process *processes;
 	struct pp_entry *entries;
@@ -73,7 +75,7 @@ struct pp_profile {
 	uint64_t time_ns, duration_ns, period_ns; /* of the whole, 0 where not known */
 
 	/* private to profile.c */
-	size_t frames_cap, nodes_cap, processes_cap, entries_cap;
+	size_t frames_cap, functions_cap, nodes_cap, processes_cap, entries_cap;
 	uint32_t *texts; /* offsets in pool */
 	size_t nr_texts, texts_cap;
 	struct pp_buf pool;
@@ -118,8 +120,9 @@ static inline const char *pp_profile_text(const struct pp_profile *p, uint32_t t
 }
 
 /*
- * Appends a frame as people see it: `py::QUALNAME:FILE` for a Python function, otherwise the bare
- * name; `[unknown]` where there is nothing.
+ * Appends a frame as people see it: `py::QUALNAME:FILE` for a Python function,
+ * `py::QUALNAME:FILE:LINE` for a line of one, otherwise the bare name; `[unknown]` where there is
+ * nothing.
  */
 int pp_profile_symbol(const struct pp_profile *p, uint32_t frame, struct pp_buf *out);
 

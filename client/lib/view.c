@@ -38,7 +38,7 @@ static uint32_t nothing_left(unsigned int view)
 {
 	if (view & PP_VIEW_PYTHON)
 		return PP_FRAME_OUTSIDE;
-	return view ? PP_FRAME_HIDDEN : PP_FRAME_NONE;
+	return view & ~(unsigned int)PP_VIEW_LINES ? PP_FRAME_HIDDEN : PP_FRAME_NONE;
 }
 
 int pp_stack_get(struct pp_stack *s, const struct pp_profile *p, const struct pp_entry *e,
@@ -52,7 +52,7 @@ int pp_stack_get(struct pp_stack *s, const struct pp_profile *p, const struct pp
 
 		if (!shown((enum pp_kind)p->frames[frame].kind, view))
 			continue;
-		r = push(s, frame);
+		r = push(s, view & PP_VIEW_LINES ? frame : p->functions[frame]);
 		if (r < 0)
 			return r;
 	}

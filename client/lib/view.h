@@ -18,6 +18,8 @@ enum pp_view {
 	PP_VIEW_PYTHON = 1 << 0,
 	PP_VIEW_NO_KERNEL = 1 << 1,
 	PP_VIEW_NO_NATIVE = 1 << 2, /* also hides code nobody knows */
+	/* Each line of a Python function is a frame of its own; without it functions are whole. */
+	PP_VIEW_LINES = 1 << 3,
 };
 
 /* Frames, root first. Zero-initialised is empty; reused from entry to entry. */

@@ -108,7 +108,7 @@ static enum pp_kind kind_of(const json_t *o)
 static int feed_frame(struct pp_watch *w, const json_t *o)
 {
 	struct pp_frame frame = { .kind = kind_of(o) };
-	uint64_t id = number(o, "id"), i;
+	uint64_t id = number(o, "id"), line = number(o, "line"), i;
 	uint32_t local;
 	int r;
 
@@ -117,6 +117,8 @@ static int feed_frame(struct pp_watch *w, const json_t *o)
 		r = text(w, o, "file", &frame.file);
 	if (r >= 0)
 		r = text(w, o, "module", &frame.module);
+	if (frame.kind == PP_KIND_PYTHON && line <= INT32_MAX)
+		frame.line = (uint32_t)line;
 	if (r >= 0)
 		r = pp_profile_add_frame(w->profile, &frame, &local);
 	if (r < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The lines of top: functions, processes, or the call tree. */
+/* The lines of top: functions, processes, the call tree, or one function's lines of code. */
 #include "model.h"
 
 #include "lib/array.h"
@@ -71,19 +71,25 @@ static int add_line(struct pp_top *t, const struct pp_top_line *line)
 /* ---- Functions ---------------------------------------------------------------------------------
  */
 
+static int make_table(struct pp_top *t, const struct pp_profile *p, unsigned int view,
+		      struct pp_table **ret)
+{
+	return pp_table_new(ret, p,
+			    &(struct pp_table_options){
+				    .view = view,
+				    .group = PP_GROUP_SYMBOL,
+				    .by_self = t->by_self,
+				    .keep = keep_focused,
+				    .arg = t,
+			    });
+}
+
 static int update_functions(struct pp_top *t, const struct pp_profile *p)
 {
 	_cleanup_(pp_table_freep) struct pp_table *table = NULL;
 	int r;
 
-	r = pp_table_new(&table, p,
-			 &(struct pp_table_options){
-				 .view = t->view,
-				 .group = PP_GROUP_SYMBOL,
-				 .by_self = t->by_self,
-				 .keep = keep_focused,
-				 .arg = t,
-			 });
+	r = make_table(t, p, t->view, &table);
 	if (r < 0)
 		return r;
 	t->total = table->total;
@@ -96,6 +102,28 @@ static int update_functions(struct pp_top *t, const struct pp_profile *p)
 		if (frame_matches(t, p, row->frame))
 			r = add_line(t, &(struct pp_top_line){ .total = row->total,
 							       .self = row->self,
+							       .frame = row->frame });
+	}
+	return r;
+}
+
+/* The lines of one function: where its samples were taken, and from where it called. */
+static int update_lines(struct pp_top *t, const struct pp_profile *p)
+{
+	_cleanup_(pp_table_freep) struct pp_table *table = NULL;
+	int r;
+
+	r = make_table(t, p, t->view | PP_VIEW_LINES, &table);
+	if (r < 0)
+		return r;
+	t->total = table->total;
+	for (size_t i = 0; i < table->nr_rows && r >= 0; i++) {
+		const struct pp_row *row = &table->rows[i];
+
+		if (p->functions[row->frame] == t->function)
+			r = add_line(t, &(struct pp_top_line){ .total = row->total,
+							       .self = row->self,
+							       .id = row->frame,
 							       .frame = row->frame });
 	}
 	return r;
@@ -239,6 +267,7 @@ int pp_top_update(struct pp_top *t, const struct pp_profile *p)
 		[PP_TOP_FUNCTIONS] = update_functions,
 		[PP_TOP_PROCESSES] = update_processes,
 		[PP_TOP_TREE] = update_tree,
+		[PP_TOP_LINES] = update_lines,
 	};
 	uint64_t id = t->cursor < t->nr_lines ? t->lines[t->cursor].id : 0;
 	int r;
@@ -317,7 +346,20 @@ static bool move(struct pp_top *t, unsigned int key)
 	return false;
 }
 
-/* Enter: into the process, or opens and closes the branch. */
+static bool show_lines(struct pp_top *t)
+{
+	uint32_t frame;
+
+	if (t->mode == PP_TOP_PROCESSES || t->cursor >= t->nr_lines)
+		return false;
+	frame = t->lines[t->cursor].frame;
+	if (t->profile->frames[frame].kind != PP_KIND_PYTHON)
+		return false;
+	t->function = t->profile->functions[frame];
+	return set_mode(t, PP_TOP_LINES);
+}
+
+/* Enter: into the process or the function, or opens and closes the branch. */
 static bool enter(struct pp_top *t)
 {
 	const struct pp_top_line *line;
@@ -332,6 +374,8 @@ static bool enter(struct pp_top *t)
 		t->filter[0] = 0;
 		return set_mode(t, PP_TOP_FUNCTIONS);
 	}
+	if (t->mode == PP_TOP_FUNCTIONS)
+		return show_lines(t);
 	if (t->mode != PP_TOP_TREE || !line->branch)
 		return false;
 	if (pp_u64map_get(&t->toggled, line->id, &one))
@@ -348,9 +392,11 @@ static bool close_all(struct pp_top *t, bool closed)
 	return true;
 }
 
-/* Back to everything: filter first, then focus. */
+/* Back to everything: the function first, then the filter, then the process. */
 static bool leave(struct pp_top *t)
 {
+	if (t->mode == PP_TOP_LINES)
+		return set_mode(t, PP_TOP_FUNCTIONS);
 	if (*t->filter)
 		t->filter[0] = 0;
 	else
@@ -381,6 +427,8 @@ bool pp_top_key(struct pp_top *t, unsigned int key)
 		return set_mode(t, PP_TOP_PROCESSES);
 	case 't':
 		return set_mode(t, PP_TOP_TREE);
+	case 'l':
+		return show_lines(t);
 	case PP_KEY_TAB:
 		return set_mode(t, (enum pp_top_mode)((t->mode + 1) % 3));
 	case 's':

@@ -8,7 +8,12 @@
 #include "lib/calltree.h"
 #include "lib/table.h"
 
-enum pp_top_mode { PP_TOP_FUNCTIONS, PP_TOP_PROCESSES, PP_TOP_TREE };
+enum pp_top_mode {
+	PP_TOP_FUNCTIONS,
+	PP_TOP_PROCESSES,
+	PP_TOP_TREE,
+	PP_TOP_LINES, /* of one Python function */
+};
 
 /* Lighter branches of a call tree are not shown, in percent: half a sample of a second. */
 #define PP_TOP_TREE_LEAST 0.5
@@ -17,7 +22,7 @@ enum pp_top_mode { PP_TOP_FUNCTIONS, PP_TOP_PROCESSES, PP_TOP_TREE };
 struct pp_top_line {
 	uint64_t total, self; /* weights */
 	uint64_t id;	/* what the cursor sticks to: a process's index or a path's hash; 0: none */
-	uint32_t frame; /* functions, tree */
+	uint32_t frame; /* functions, tree, lines */
 	uint32_t process;    /* processes: index */
 	uint32_t depth;	     /* tree: steps of indentation */
 	bool branch, closed; /* tree: has callees; they are not shown */
@@ -27,9 +32,10 @@ struct pp_top {
 	enum pp_top_mode mode;
 	unsigned int view; /* enum pp_view */
 	bool by_self, paused, help;
-	bool focused;  /* on one process: */
-	int64_t focus; /* its id */
-	bool editing;  /* the filter is being typed */
+	bool focused;	   /* on one process: */
+	int64_t focus;	   /* its id */
+	uint32_t function; /* whose lines are shown: a frame */
+	bool editing;	   /* the filter is being typed */
 	char filter[PP_TOP_FILTER_MAX + 1];
 	size_t cursor, top, shift; /* line; first line on the page; columns to the right */
 	size_t page;		   /* lines that fit on the page */

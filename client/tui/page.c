@@ -131,12 +131,13 @@ static int put_title(struct pp_page *page, const struct pp_top *t, const struct 
 
 static int put_state(struct pp_page *page, const struct pp_top *t)
 {
-	static const char *const modes[] = { "functions", "processes", "call tree" };
+	static const char *const modes[] = { "functions", "processes", "call tree", "lines" };
 	static const struct {
 		enum pp_view view;
 		const char *text, *brief;
 	} flags[] = {
 		{ PP_VIEW_PYTHON, "Python only", "py" },
+		{ PP_VIEW_LINES, "by line", "ln" },
 		{ PP_VIEW_NO_KERNEL, "kernel off", "-k" },
 		{ PP_VIEW_NO_NATIVE, "native off", "-n" },
 	};
@@ -145,9 +146,12 @@ static int put_state(struct pp_page *page, const struct pp_top *t)
 	int w = page->width;
 
 	part(line, sizeof(line), w, "%s%s", modes[t->mode],
-	     t->mode != PP_TOP_FUNCTIONS ? ""
-	     : t->by_self		 ? " by self"
-					 : " by total");
+	     t->mode != PP_TOP_FUNCTIONS && t->mode != PP_TOP_LINES ? ""
+	     : t->by_self					    ? " by self"
+								    : " by total");
+	if (t->mode == PP_TOP_LINES && t->profile)
+		part(line, sizeof(line), w, "of py::%s",
+		     pp_profile_text(t->profile, t->profile->frames[t->function].name));
 	if (t->editing || *t->filter)
 		part(line, sizeof(line), w, "/%s%s", t->filter, t->editing ? "_" : "");
 	if (t->focused && t->profile && pp_profile_find_process(t->profile, t->focus, &process))
@@ -170,10 +174,13 @@ static int function_name(const struct pp_profile *p, uint32_t frame, bool with_f
 	const struct pp_frame *f = &p->frames[frame];
 	int r;
 
-	if (f->kind == PP_KIND_PYTHON && !with_file)
+	if (f->kind == PP_KIND_PYTHON && !with_file) {
 		r = pp_buf_printf(out, "py::%s", pp_profile_text(p, f->name));
-	else
+		if (r >= 0 && f->line)
+			r = pp_buf_printf(out, ":%u", f->line);
+	} else {
 		r = pp_profile_symbol(p, frame, out);
+	}
 	return r < 0 ? r : pp_buf_add(out, "", 1);
 }
 
@@ -318,7 +325,7 @@ static int put_lines(struct pp_page *page, const struct pp_top *t, const struct 
 		enum pp_page_style style =
 			cursor && i == t->cursor ? PP_STYLE_CURSOR : style_of(t, l);
 
-		if (t->mode == PP_TOP_FUNCTIONS)
+		if (t->mode == PP_TOP_FUNCTIONS || t->mode == PP_TOP_LINES)
 			r = put_function(page, t, l, style);
 		else if (t->mode == PP_TOP_PROCESSES)
 			r = put_process(page, t, l, f, style);
@@ -340,6 +347,7 @@ static const struct {
 } keys[] = {
 	{ "f", "functions", ": what each costs on its own and with what it calls" },
 	{ "p", "processes", ": what each uses; Enter looks into one, Esc comes back" },
+	{ "l", "lines", ": of the Python function under the cursor, as Enter; Esc comes back" },
 	{ "t", "call tree", ": who calls whom; Enter closes and opens a branch" },
 	{ "Tab", "next view", ": functions, processes, call tree" },
 	{ "s", "self/total", ": order the functions by the one or the other" },
@@ -348,7 +356,7 @@ static const struct {
 	{ "y", "Python only", ": C code and the kernel cost their Python caller" },
 	{ "k", "kernel", " frames on or off; off, they cost their caller" },
 	{ "n", "native", " frames on or off; off, they cost their caller" },
-	{ "Enter", "in/fold", ": looks into a process, closes or opens a branch" },
+	{ "Enter", "in/fold", ": looks into a process or a function, closes or opens a branch" },
 	{ "- +", "all folds", ": closes or opens every branch of the tree" },
 	{ "Esc", "back", ": drops the filter, then leaves the process" },
 	{ "<- ->", "sideways", ": shows the rest of long names" },

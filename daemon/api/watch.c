@@ -49,16 +49,18 @@ static int frames_json(struct pp_store *store, const struct pp_delta_take *t, js
 	int r = 0;
 
 	for (size_t i = 0; i < t->nr_frames && r == 0; i++) {
-		const struct pp_frame *f = pp_frames_describe(store->frames, t->frames[i].frame);
-		const char *kind = pp_kind_text(f->kind);
+		const struct pp_frame f = *pp_frames_describe(store->frames, t->frames[i].frame);
+		json_t *o;
 
 		r = pp_frame_text(&text, store, t->frames[i].frame);
-		if (r == 0)
-			r = json_array_append_new(
-				array, json_pack("{s:I, s:s, s:s, s:s, s:s}", "id",
-						 (json_int_t)t->frames[i].id, "kind", kind, "name",
-						 text.name.data, "file", text.file.data, "module",
-						 text.module.data));
+		if (r < 0)
+			break;
+		o = json_pack("{s:I, s:s, s:s, s:s, s:s}", "id", (json_int_t)t->frames[i].id,
+			      "kind", pp_kind_text(f.kind), "name", text.name.data, "file",
+			      text.file.data, "module", text.module.data);
+		if (o && f.name && f.line)
+			r = json_object_set_new(o, "line", json_integer(f.line));
+		r |= json_array_append_new(array, o);
 	}
 	pp_frame_text_done(&text);
 	return r ? -ENOMEM : 0;

@@ -51,7 +51,9 @@ struct writer {
 	struct pp_strings *strings; /* its ids are the string table's indices */
 	uint32_t *locations;	    /* by the store's frame; 0: not written yet */
 	uint32_t nr_locations;
-	struct pp_u64map mappings; /* module string → mapping */
+	uint64_t nr_functions;
+	struct pp_u64map mappings;  /* module string → mapping */
+	struct pp_u64map functions; /* hash of what tells functions of lines apart → function */
 	struct pp_frame_text text;
 	struct labels labels; /* of `process` */
 	uint64_t process;
@@ -129,7 +131,7 @@ static int literal(struct writer *w, const char *text, int64_t *ret)
 	return string(w, text, strlen(text), ret);
 }
 
-static int mapping(struct writer *w, uint64_t *ret)
+static int mapping(struct writer *w, bool lines, uint64_t *ret)
 {
 	Pprof__Mapping m = PPROF__MAPPING__INIT, *mappings[] = { &m };
 	Pprof__Profile part = PPROF__PROFILE__INIT;
@@ -145,21 +147,32 @@ static int mapping(struct writer *w, uint64_t *ret)
 		return r;
 	m.id = *ret;
 	m.filename = filename;
+	m.has_line_numbers = lines;
 	m.has_functions = true; /* names are final: nobody need look them up again */
 	part.n_mapping = 1;
 	part.mapping = mappings;
 	return emit(w, &part);
 }
 
-/* One function per location, under the same number. */
-static int function(struct writer *w, uint64_t id)
+/* The function of a frame's lines, or of the frame alone. */
+static int function(struct writer *w, const struct pp_frame *frame, uint64_t *ret)
 {
+	uint64_t key =
+		pp_mix(pp_mix((uint64_t)frame->name << 32 | frame->file) ^ frame->first_line);
 	Pprof__Function f = PPROF__FUNCTION__INIT, *functions[] = { &f };
+	bool has_lines = frame->kind == PP_KIND_PYTHON && frame->name;
 	Pprof__Profile part = PPROF__PROFILE__INIT;
-	int r;
+	int r = 0;
 
-	f.id = id;
-	r = buf_string(w, &w->text.name, &f.name);
+	if (has_lines && pp_u64map_get(&w->functions, key, ret))
+		return 0;
+	*ret = f.id = ++w->nr_functions;
+	if (has_lines) {
+		f.start_line = frame->first_line;
+		r = pp_u64map_put(&w->functions, key, f.id);
+	}
+	if (r >= 0)
+		r = buf_string(w, &w->text.name, &f.name);
 	if (r >= 0)
 		r = buf_string(w, &w->text.system, &f.system_name);
 	if (r >= 0)
@@ -173,7 +186,7 @@ static int function(struct writer *w, uint64_t id)
 
 static int location(struct writer *w, uint32_t frame, uint64_t *ret)
 {
-	const struct pp_frame *f = pp_frames_describe(w->s->store->frames, frame);
+	const struct pp_frame f = *pp_frames_describe(w->s->store->frames, frame);
 	Pprof__Location l = PPROF__LOCATION__INIT, *locations[] = { &l };
 	Pprof__Line line = PPROF__LINE__INIT, *lines[] = { &line };
 	Pprof__Profile part = PPROF__PROFILE__INIT;
@@ -182,15 +195,16 @@ static int location(struct writer *w, uint32_t frame, uint64_t *ret)
 	*ret = w->locations[frame];
 	if (*ret)
 		return 0;
-	*ret = l.id = line.function_id = w->nr_locations + 1;
-	l.address = f->name ? 0 : f->offset;
+	*ret = l.id = w->nr_locations + 1;
+	l.address = f.name ? 0 : f.offset;
+	line.line = f.name ? f.line : 0;
 	l.n_line = 1;
 	l.line = lines;
 	r = pp_frame_text(&w->text, w->s->store, frame);
 	if (r >= 0)
-		r = mapping(w, &l.mapping_id);
+		r = mapping(w, f.kind == PP_KIND_PYTHON, &l.mapping_id);
 	if (r >= 0)
-		r = function(w, l.id);
+		r = function(w, &f, &line.function_id);
 	if (r < 0)
 		return r;
 	w->locations[frame] = ++w->nr_locations;
@@ -352,6 +366,7 @@ static void writer_done(struct writer *w)
 	pp_strings_free(w->strings);
 	free(w->locations);
 	pp_u64map_done(&w->mappings);
+	pp_u64map_done(&w->functions);
 	pp_frame_text_done(&w->text);
 }
 

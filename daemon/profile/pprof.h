@@ -4,9 +4,9 @@
  * bytes are ever in memory as a whole.
  *
  * Sample types: (samples, count), (cpu, nanoseconds). A location per frame, leaf first; its mapping
- * is the frame's module and tells its kind (frame_text.h). Labels of a sample: process (the
- * daemon's number) and pid as numbers; comm, unit, container where known; truncated, the reason,
- * where the stack is not complete.
+ * is the frame's module and tells its kind (frame_text.h). A Python function's lines are locations
+ * of one function. Labels of a sample: process (the daemon's number) and pid as numbers; comm,
+ * unit, container where known; truncated, the reason, where the stack is not complete.
  */
 #pragma once
 

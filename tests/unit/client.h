@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A frame from one word: py::NAME:FILE, NAME_[k], NAME@MODULE, or NAME (module /usr/bin/prog). */
+/* A frame from one word: py::NAME:FILE[:LINE], NAME_[k], NAME@MODULE, or NAME (module
+ * /usr/bin/prog). */
 static inline uint32_t test_frame(struct pp_profile *p, const char *word, size_t len)
 {
 	const char *name = word, *file = "", *module = "/usr/bin/prog", *end = word + len, *sep;
@@ -25,6 +26,11 @@ static inline uint32_t test_frame(struct pp_profile *p, const char *word, size_t
 		name_len = (size_t)((sep ?: end) - name);
 		file = sep ? sep + 1 : "";
 		file_len = sep ? (size_t)(end - file) : 0;
+		sep = memrchr(file, ':', file_len);
+		if (sep) {
+			f.line = (uint32_t)strtoul(sep + 1, NULL, 10);
+			file_len = (size_t)(sep - file);
+		}
 	} else if (len > 4 && strncmp(end - 4, "_[k]", 4) == 0) {
 		f.kind = PP_KIND_KERNEL;
 		module = "[kernel]";

@@ -35,6 +35,28 @@ static void test_format(void **state)
 	       "python3;_start;py::<module>:/src/a b.py;read;do_syscall_64_[k] 7\n");
 }
 
+/* Without lines a function is one frame, wherever in it the samples were taken. */
+static void test_lines(void **state)
+{
+	_cleanup_(pp_profile_freep) struct pp_profile *p = NULL;
+
+	(void)state;
+	assert_int_equal(pp_profile_new(&p), 0);
+	test_add(p, 7, "py;py::<module>:/a.py:9;py::f:/a.py:3;read", NULL, 3);
+	test_add(p, 7, "py;py::<module>:/a.py:10;py::f:/a.py:2;read", NULL, 2);
+	test_add(p, 7, "py;py::<module>:/a.py;py::f:/a.py:2;read", NULL, 1);
+	expect(p, PP_VIEW_ALL, "py;py::<module>:/a.py;py::f:/a.py;read 6\n");
+	expect(p, PP_VIEW_PYTHON, "py;py::<module>:/a.py;py::f:/a.py 6\n");
+	expect(p, PP_VIEW_LINES,
+	       "py;py::<module>:/a.py:10;py::f:/a.py:2;read 2\n"
+	       "py;py::<module>:/a.py:9;py::f:/a.py:3;read 3\n"
+	       "py;py::<module>:/a.py;py::f:/a.py:2;read 1\n");
+	expect(p, PP_VIEW_LINES | PP_VIEW_PYTHON,
+	       "py;py::<module>:/a.py:10;py::f:/a.py:2 2\n"
+	       "py;py::<module>:/a.py:9;py::f:/a.py:3 3\n"
+	       "py;py::<module>:/a.py;py::f:/a.py:2 1\n");
+}
+
 static void test_empty(void **state)
 {
 	_cleanup_(pp_profile_freep) struct pp_profile *p = NULL;
@@ -101,9 +123,8 @@ static void test_clean_twice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_format),
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_format),	    cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_empty),	    cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_clean_twice),
 	};
 

@@ -301,6 +301,38 @@ static void a_label_is_of_its_sample_only(void **state)
 	assert_int_equal(p->sample[1]->n_label, 3);
 }
 
+/* The lines of a function are locations of one function; a shim is in no stack. */
+static void lines_are_of_one_function(void **state)
+{
+	struct world *w = *state;
+	_cleanup_(free_profile) Pprof__Profile *p = NULL;
+	static const uint32_t lines[] = { 12, 10, 0 };
+	uint32_t f, at;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		assert_int_equal(pp_store_python(w->store, "f", 1, "/a.py", 5, lines[i], 10, &f),
+				 0);
+		at = child(w, child(w, 0, f), PP_FRAME_SHIM);
+		assert_int_equal(pp_store_python(w->store, "g", 1, "/a.py", 5, 31, 30, &f), 0);
+		add(w, 1, child(w, at, f), PP_END_ROOT, 1);
+	}
+	p = written(w);
+	assert_int_equal(p->n_function, 2);
+	assert_int_equal(p->n_location, 4);
+	assert_int_equal(p->n_sample, 3);
+	assert_int_equal(p->mapping[0]->has_line_numbers, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		const Pprof__Sample *s = p->sample[i];
+		const Pprof__Location *caller;
+
+		assert_int_equal(s->n_location_id, 2);
+		caller = p->location[s->location_id[1] - 1];
+		assert_int_equal(caller->line[0]->line, lines[i]);
+		assert_int_equal(p->location[s->location_id[0] - 1]->line[0]->line, 31);
+		assert_int_equal(p->function[caller->line[0]->function_id - 1]->start_line, 10);
+	}
+}
+
 /* Enough for many pieces; every count must come through, whatever piece it fell into. */
 static void a_big_profile_adds_up(void **state)
 {
@@ -404,6 +436,7 @@ int main(void)
 		TEST(nothing_is_a_profile_too),
 		TEST(a_stack_may_be_empty_or_of_the_unknown),
 		TEST(a_label_is_of_its_sample_only),
+		TEST(lines_are_of_one_function),
 		TEST(a_big_profile_adds_up),
 		TEST(the_deepest_stack_is_whole),
 		TEST(names_at_the_limit_survive),

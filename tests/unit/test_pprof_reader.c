@@ -196,6 +196,32 @@ static void test_daemon(void **state)
 }
 
 /* Files without names, with inlined functions, with another's labels. */
+/* A Python function's lines are told apart where one asks for them; other languages' are not. */
+static void test_lines(void **state)
+{
+	_cleanup_(pp_profile_freep) struct pp_profile *p = NULL;
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t n, with_line = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		lines[i].line = 70 + (int64_t)i;
+	n = pack(&data);
+	assert_int_equal(pp_pprof_read(&p, data, n), 0);
+	for (size_t i = 0; i < p->nr_frames; i++) {
+		const struct pp_frame *f = &p->frames[i];
+
+		if (!f->line)
+			continue;
+		with_line++;
+		assert_int_equal(f->kind, PP_KIND_PYTHON);
+		assert_int_equal(f->line, 71);
+		assert_int_equal(p->frames[p->functions[i]].line, 0);
+		assert_int_equal(p->frames[p->functions[i]].name, f->name);
+	}
+	assert_int_equal(with_line, 1);
+}
+
 static void test_foreign(void **state)
 {
 	Pprof__Line *inlined[] = { &lines[2], &lines[1] };
@@ -294,6 +320,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_daemon, setup),
+		cmocka_unit_test_setup(test_lines, setup),
 		cmocka_unit_test_setup(test_foreign, setup),
 		cmocka_unit_test_setup(test_gzip, setup),
 		cmocka_unit_test_setup(test_broken, setup),

@@ -75,6 +75,32 @@ static void expect(struct fixture *f, size_t n, const char *text)
 	assert_string_equal(line, text);
 }
 
+/* From a function to its lines and back; what calls from a line costs that line. */
+static void test_lines(void **state)
+{
+	struct fixture *f = *state;
+
+	test_add(f->p, 13, "py;py::main:/b.py:7;py::loop:/b.py:3", NULL, 100);
+	test_add(f->p, 13, "py;py::main:/b.py:7;py::loop:/b.py:2", NULL, 60);
+	test_add(f->p, 13, "py;py::main:/b.py:8;py::loop:/b.py:3;py::hot:/a.py:1", NULL, 40);
+	show(f);
+	expect(f, 3, "  53.33   66.67  py::loop                    /b.py");
+	press(f, PP_KEY_ENTER);
+	assert_int_equal(f->top.mode, PP_TOP_LINES);
+	assert_int_equal(f->top.nr_lines, 2);
+	expect(f, 3, "  33.33   46.67  py::loop:3                  /b.py");
+	expect(f, 4, "  20.00   20.00  py::loop:2                  /b.py");
+	press(f, PP_KEY_ESCAPE);
+	assert_int_equal(f->top.mode, PP_TOP_FUNCTIONS);
+	f->top.view = PP_VIEW_LINES;
+	show(f);
+	expect(f, 3, "  33.33   46.67  py::loop:3                  /b.py");
+	f->top.view = 0;
+	press(f, 'p');
+	press(f, 'l'); /* a process has none */
+	assert_int_equal(f->top.mode, PP_TOP_PROCESSES);
+}
+
 static void test_functions(void **state)
 {
 	struct fixture *f = *state;
@@ -349,12 +375,19 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_functions),  TEST(test_views),
-		TEST(test_processes),  cmocka_unit_test(test_one_process),
-		TEST(test_tree),       TEST(test_cursor),
-		TEST(test_filter),     TEST(test_scroll),
-		TEST(test_other_keys), TEST(test_help),
-		TEST(test_sizes),      TEST(test_banner),
+		TEST(test_functions),
+		TEST(test_views),
+		TEST(test_lines),
+		TEST(test_processes),
+		cmocka_unit_test(test_one_process),
+		TEST(test_tree),
+		TEST(test_cursor),
+		TEST(test_filter),
+		TEST(test_scroll),
+		TEST(test_other_keys),
+		TEST(test_help),
+		TEST(test_sizes),
+		TEST(test_banner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
