@@ -11,14 +11,15 @@
 
 static const char usage[] =
 	"usage: pyprofctl ps [--all] [--json]\n\n"
-	"Lists every Python that you may see: its version, whether its functions can be named\n"
-	"(trampolines: on, late, off, or unknown while it has hardly been sampled), how many\n"
-	"names its perf map has, which share of the Python frames sampled has a name, and where\n"
-	"that is not all, what to do about it.\n\n"
+	"Lists every Python that you may see: its version, what names its functions\n"
+	"(interpreter: its own frames are read; trampoline; both; none, also while it has hardly\n"
+	"been sampled), whether it has trampolines (on, late, off, or unknown), how many names\n"
+	"its perf map has, which share of the Python frames sampled has a name, and where that is\n"
+	"not all, what to do about it.\n\n"
 	"      --all   every process, also those that have ended and are still in the profile\n";
 
 /* The columns that hold numbers: pid, entries, named, samples. */
-#define RIGHT (1U << 0 | 1U << 4 | 1U << 5 | 1U << 6)
+#define RIGHT (1U << 0 | 1U << 5 | 1U << 6 | 1U << 7)
 
 static bool wanted(const json_t *p, bool all)
 {
@@ -71,6 +72,8 @@ static int add_process(struct pp_cells *t, const json_t *p)
 	if (r >= 0)
 		r = pp_cells_add(t, pp_print_text(&buf, p, "python", "-"));
 	if (r >= 0)
+		r = pp_cells_add(t, pp_print_text(&buf, p, "named_by", "-"));
+	if (r >= 0)
 		r = pp_cells_add(t, pp_print_text(&buf, p, "trampolines", "-"));
 	if (r >= 0)
 		r = python ? pp_cells_addf(t, "%" PRId64, pp_print_integer(p, "map_entries"))
@@ -103,9 +106,9 @@ static void print_remedy(const json_t *p, bool color)
 
 static int print_table(const struct pp_global *g, json_t **list, size_t nr)
 {
-	static const char *const header[] = { "PID",	     "USER",	"PYTHON",
-					      "TRAMPOLINES", "ENTRIES", "NAMED",
-					      "SAMPLES",     "UNIT",	"COMMAND" };
+	static const char *const header[] = { "PID",	     "USER",	"PYTHON", "NAMED BY",
+					      "TRAMPOLINES", "ENTRIES", "NAMED",  "SAMPLES",
+					      "UNIT",	     "COMMAND" };
 	_cleanup_cells_ struct pp_cells t = {
 		.columns = ARRAY_SIZE(header),
 		.width = pp_print_width(stdout),

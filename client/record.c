@@ -149,7 +149,7 @@ static int write_output(const struct record *rec, const struct pp_capture *captu
 	return pp_output_commit(&o);
 }
 
-/* Whether Python code ran of which no function could be named: no trampolines. */
+/* Whether Python code ran of which no function could be named. */
 static bool nameless_python(const struct pp_figures *f, const struct pp_profile *p)
 {
 	static const char eval[] = "_PyEval_EvalFrameDefault";

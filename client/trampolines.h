@@ -7,9 +7,10 @@
 #include <jansson.h>
 
 struct pp_pythons {
-	size_t running;	    /* Pythons that the caller sees */
-	size_t trampolines; /* of them with trampolines, from their start or since */
-	bool one;	    /* one process was asked about, not the machine */
+	size_t running;	 /* Pythons that the caller sees */
+	size_t named;	 /* of them those whose functions have names */
+	size_t nameless; /* those that were sampled, and no function had one */
+	bool one;	 /* one process was asked about, not the machine */
 };
 
 /* processes: of a ListProcesses reply. pid: the process that is looked at, 0: all. */

@@ -164,6 +164,7 @@ static void get_python(void *userdata, const struct pp_process *p, struct pp_api
 		memccpy(ret->version, pp_pyversion_text(py->version, version), '\0',
 			sizeof(ret->version) - 1);
 	ret->trampolines = pp_trampolines_text(pp_coverage_trampolines(&py->coverage));
+	ret->named_by = pp_named_by_text(pp_coverage_named_by(&py->coverage));
 	ret->map_path = py->path;
 	ret->map_entries = py->map_entries;
 	if (py->pymap) {

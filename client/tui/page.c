@@ -122,7 +122,7 @@ static int put_title(struct pp_page *page, const struct pp_top *t, const struct 
 	     pp_percent_down(p->samples - p->truncated, p->samples, 1));
 	part(line, sizeof(line), w, "%" PRIu64 " lost", f->lost);
 	if (f->pythons.running)
-		part(line, sizeof(line), w, "%zu/%zu Pythons named", f->pythons.trampolines,
+		part(line, sizeof(line), w, "%zu/%zu Pythons named", f->pythons.named,
 		     f->pythons.running);
 	if (f->hidden)
 		part(line, sizeof(line), w, "%" PRIu64 " processes hidden", f->hidden);
@@ -278,10 +278,10 @@ static int put_process(struct pp_page *page, const struct pp_top *t, const struc
 	if (page->width < WIDE)
 		return putf(page, style, "%7.2f %7" PRId64 "  %s", pp_percent(l->total, t->total),
 			    pr->pid, pp_profile_text(p, pr->comm));
-	/* The words of the version and of the trampolines' state are the daemon's own. */
+	/* The words of the version and of what names it are the daemon's own. */
 	return putf(page, style, "%7.2f %7.1f %8" PRId64 "  %-15s  %-9.9s %-11.11s %s",
 		    pp_percent(l->total, t->total), cpu, pr->pid, pp_profile_text(p, pr->comm),
-		    fact(f, pr->id, "python"), fact(f, pr->id, "trampolines"),
+		    fact(f, pr->id, "python"), fact(f, pr->id, "named_by"),
 		    *unit ? unit : container);
 }
 
@@ -295,7 +295,7 @@ static int put_header(struct pp_page *page, const struct pp_top *t)
 	if (t->mode == PP_TOP_PROCESSES)
 		return put(page, PP_STYLE_HEADER,
 			   wide ? " SHARE%    CPU%      PID  COMMAND          PYTHON    "
-				  "TRAMPOLINES UNIT"
+				  "NAMED BY    UNIT"
 				: " SHARE%     PID  COMMAND");
 	if (!wide)
 		return put(page, PP_STYLE_HEADER, "  SELF%  TOTAL%  FUNCTION");
@@ -384,8 +384,8 @@ static int put_help(struct pp_page *page, int height)
 	r = put(page, PP_STYLE_PLAIN, "");
 	return r < 0 ? r
 		     : put_wrapped(page, PP_STYLE_PLAIN,
-				   "Python functions have names where Python runs with "
-				   "PYTHONPERFSUPPORT=1 or -X perf (3.12 or later).");
+				   "Python functions have names where the interpreter is a CPython "
+				   "that pyprofd knows, or runs with trampolines (-X perf).");
 }
 
 /* ---- The page ----------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ struct pp_api_python {
 	bool is_python;
 	char version[32];	 /* "3.13.1", "" if unknown */
 	const char *trampolines; /* "off", "on", "late", "unknown" */
+	const char *named_by;	 /* "trampoline", "interpreter", "both", "none" */
 	const char *map_path;
 	uint64_t map_entries;
 	uint64_t frames, named; /* of its sampled Python frames; frames = 0: no coverage figure */

@@ -36,6 +36,7 @@ static int set_python(json_t *o, const struct pp_api_python *py)
 		return r;
 	r |= set_string(o, "python", py->version[0] ? py->version : "unknown");
 	r |= set_string(o, "trampolines", py->trampolines);
+	r |= set_string(o, "named_by", py->named_by);
 	r |= set_string(o, "problem", py->problem);
 	r |= set_string(o, "remedy", py->remedy);
 	if (py->frames)

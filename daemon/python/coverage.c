@@ -78,6 +78,29 @@ void pp_coverage_decay(struct pp_coverage *c)
 	c->walked /= 2;
 }
 
+enum pp_named_by pp_coverage_named_by(const struct pp_coverage *c)
+{
+	unsigned int by = PP_NAMED_BY_NONE;
+
+	if (c->named)
+		by |= PP_NAMED_BY_TRAMPOLINE;
+	if (c->walked)
+		by |= PP_NAMED_BY_INTERPRETER;
+	return (enum pp_named_by)by;
+}
+
+const char *pp_named_by_text(enum pp_named_by n)
+{
+	static const char *const texts[] = {
+		[PP_NAMED_BY_NONE] = "none",
+		[PP_NAMED_BY_TRAMPOLINE] = "trampoline",
+		[PP_NAMED_BY_INTERPRETER] = "interpreter",
+		[PP_NAMED_BY_BOTH] = "both",
+	};
+
+	return texts[n];
+}
+
 enum pp_trampolines pp_coverage_trampolines(const struct pp_coverage *c)
 {
 	uint64_t frames = pp_coverage_frames(c);

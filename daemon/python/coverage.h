@@ -42,6 +42,16 @@ static inline uint64_t pp_coverage_frames(const struct pp_coverage *c)
 	return c->named + c->unnamed + c->bare;
 }
 
+/* How a process's Python frames get their names, if they do. */
+enum pp_named_by {
+	PP_NAMED_BY_NONE,
+	PP_NAMED_BY_TRAMPOLINE,
+	PP_NAMED_BY_INTERPRETER, /* the walk of its own frames */
+	PP_NAMED_BY_BOTH,
+};
+enum pp_named_by pp_coverage_named_by(const struct pp_coverage *c);
+const char *pp_named_by_text(enum pp_named_by n); /* "none", "trampoline", "interpreter", "both" */
+
 enum pp_trampolines {
 	PP_TRAMPOLINES_UNKNOWN, /* no Python frame seen */
 	PP_TRAMPOLINES_OFF,

@@ -88,6 +88,9 @@ struct pp_remedy pp_remedy_find(const struct pp_remedy_facts *f)
 	bool old_version = f->version && (f->version >> 24 < 3 || (f->version >> 16 & 0xff)) &&
 			   f->version < PP_PYVERSION_TRAMPOLINES;
 
+	/* Whose own frames are walked needs nothing from its trampolines. */
+	if (pp_coverage_named_by(&f->coverage) & PP_NAMED_BY_INTERPRETER)
+		return (struct pp_remedy){ 0 };
 	if (old_version)
 		return old;
 	if (trampolines == PP_TRAMPOLINES_OFF && !f->entries)

@@ -104,6 +104,7 @@ static void python(void *userdata _unused_, const struct pp_process *p, struct p
 	ret->is_python = true;
 	strcpy(ret->version, "3.13.1");
 	ret->trampolines = p->id == 1 ? "on" : "off";
+	ret->named_by = p->id == 1 ? "interpreter" : "none";
 	ret->frames = 200;
 	ret->named = p->id == 1 ? 200 : 0;
 	ret->map_path = "/tmp/perf-1.map";
@@ -386,6 +387,7 @@ static void list_as_root(const char *path)
 	CHECK(strcmp(json_string_value(json_object_get(p, "unit")), "a.service") == 0);
 	CHECK(json_real_value(json_object_get(p, "coverage")) == 1.0);
 	CHECK(!json_object_get(p, "remedy"));
+	CHECK(strcmp(json_string_value(json_object_get(p, "named_by")), "interpreter") == 0);
 	p = json_array_get(list, 1);
 	CHECK(json_real_value(json_object_get(p, "coverage")) == 0.0);
 	CHECK(json_object_get(p, "coverage") && json_object_get(p, "remedy"));

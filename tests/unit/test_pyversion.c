@@ -130,6 +130,25 @@ static void test_coverage(void **state)
 	expect("een.", 1, 0, 1, 0);
 }
 
+static void test_named_by(void **state)
+{
+	static const struct {
+		struct pp_coverage coverage;
+		const char *by;
+	} cases[] = {
+		{ { .bare = 1, .missing = 1 }, "none" },
+		{ { .unnamed = 1, .missing = 1 }, "none" },
+		{ { .named = 1, .shown = 1 }, "trampoline" },
+		{ { .bare = 1, .shown = 1, .walked = 1 }, "interpreter" },
+		{ { .named = 1, .bare = 1, .shown = 2, .walked = 2 }, "both" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(pp_named_by_text(pp_coverage_named_by(&cases[i].coverage)),
+				    cases[i].by);
+}
+
 static void test_native_names(void **state)
 {
 	static const char *const evals[] = { "_PyEval_EvalFrameDefault",
@@ -216,6 +235,8 @@ static void test_remedies(void **state)
 		{ { .coverage = off, .map = PP_PYMAP_OPEN, .entries = 9 },
 		  "called before",
 		  "restart" },
+		/* Named by the walk of its own frames: nothing is missing, however old it is. */
+		{ { .coverage = { .walked = 100 }, .version = PP_PYVERSION(3, 11) }, NULL, NULL },
 	};
 
 	(void)state;
@@ -273,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_coverage),
+		cmocka_unit_test(test_named_by),
 		cmocka_unit_test(test_native_names),
 		cmocka_unit_test(test_trampolines),
 		cmocka_unit_test(test_remedies),

@@ -146,13 +146,13 @@ static void test_processes(void **state)
 	struct fixture *f = *state;
 
 	f->facts.processes = json_pack("[{s:i, s:s, s:s, s:b}]", "id", 11, "python", "3.13.0",
-				       "trampolines", "on", "alive", 1);
+				       "named_by", "interpreter", "alive", 1);
 	press(f, 'p');
 	expect(f, 1, "No Python is running.");
 	pp_pythons_count(f->facts.processes, 0, &f->facts.pythons);
 	show(f);
 	expect(f, 1, "processes");
-	expect(f, 3, "  90.00     0.0       11  py               3.13.0    on");
+	expect(f, 3, "  90.00     0.0       11  py               3.13.0    interpr");
 	expect(f, 4, "  10.00     0.0       12  cc               -         -");
 	press(f, PP_KEY_DOWN);
 	press(f, PP_KEY_ENTER);
@@ -170,16 +170,21 @@ static void test_one_process(void **state)
 	json_t *processes;
 
 	(void)state;
-	processes =
-		json_pack("[{s:i, s:s, s:s, s:b}, {s:i, s:s, s:s, s:b}, {s:i, s:b}]", "pid", 1,
-			  "python", "3.13.0", "trampolines", "on", "alive", 1, "pid", 2, "python",
-			  "3.13.0", "trampolines", "off", "alive", 1, "pid", 3, "alive", 1);
+	processes = json_pack("[{s:i, s:s, s:s, s:b}, {s:i, s:s, s:s, s:f, s:b}, {s:i, s:b},"
+			      "{s:i, s:s, s:s, s:b}]",
+			      "pid", 1, "python", "3.13.0", "named_by", "both", "alive", 1, "pid",
+			      2, "python", "3.16.0", "named_by", "none", "coverage", 0.0, "alive",
+			      1, "pid", 3, "alive", 1, "pid", 4, "python", "3.9.0", "named_by",
+			      "none", "alive", 1);
 	pp_pythons_count(processes, 0, &pythons);
 	assert_null(pp_pythons_banner(&pythons));
 	pp_pythons_count(processes, 1, &pythons);
 	assert_null(pp_pythons_banner(&pythons));
 	pp_pythons_count(processes, 2, &pythons);
-	assert_non_null(strstr(pp_pythons_banner(&pythons), "This Python has no trampolines"));
+	assert_non_null(strstr(pp_pythons_banner(&pythons), "of this Python have no names"));
+	/* Not sampled yet: there is nothing to say. */
+	pp_pythons_count(processes, 4, &pythons);
+	assert_null(pp_pythons_banner(&pythons));
 	pp_pythons_count(processes, 3, &pythons);
 	assert_null(pp_pythons_banner(&pythons));
 	assert_null(pp_pythons_banner_short(&pythons));
@@ -355,16 +360,14 @@ static void test_banner(void **state)
 	struct fixture *f = *state;
 
 	f->height = 24;
-	f->facts.processes = json_pack("[{s:i, s:s, s:s, s:b}]", "id", 11, "python", "3.13.0",
-				       "trampolines", "off", "alive", 1);
+	f->facts.processes = json_pack("[{s:i, s:s, s:s, s:f, s:b}]", "id", 11, "python", "3.16.0",
+				       "named_by", "none", "coverage", 0.0, "alive", 1);
 	pp_pythons_count(f->facts.processes, 0, &f->facts.pythons);
 	show(f);
-	expect(f, 1, "No Python here has trampolines, so Python functions have no");
-	expect(f, 2, "names: start it with PYTHONPERFSUPPORT=1 or -X perf (Python");
-	expect(f, 3, "3.12 or later), or call");
-	expect(f, 4, "sys.activate_stack_trampoline(\"perf\") in it. `pyprofctl ps`");
-	expect(f, 5, "says more.");
-	expect(f, 6, "functions by self");
+	expect(f, 1, "No Python here can be named: `pyprofctl ps` says why.");
+	expect(f, 2, "Trampolines would give them names: start them with");
+	expect(f, 3, "PYTHONPERFSUPPORT=1 or -X perf (Python 3.12 or later).");
+	expect(f, 4, "functions by self");
 	f->height = 10;
 	show(f);
 	expect(f, 1, "No names: run python3 -X perf (3.12+)");
