@@ -83,40 +83,41 @@ static int check(const struct report *rep)
 	return 0;
 }
 
+enum {
+	OPT_STDIO = PP_OPT_OWN,
+	OPT_FLAT,
+	OPT_PYTHON,
+	OPT_LINES,
+	OPT_TREE,
+	OPT_COMMAND,
+	OPT_UNIT,
+	OPT_UID,
+	OPT_SINCE,
+	OPT_SORT,
+	OPT_LIMIT
+};
+static const struct option options[] = {
+	PP_COMMON_OPTIONS,
+	{ "stdio", no_argument, NULL, OPT_STDIO },
+	{ "flat", no_argument, NULL, OPT_FLAT },
+	{ "python", no_argument, NULL, OPT_PYTHON },
+	{ "lines", no_argument, NULL, OPT_LINES },
+	{ "tree", no_argument, NULL, OPT_TREE },
+	{ "command", required_argument, NULL, OPT_COMMAND },
+	{ "unit", required_argument, NULL, OPT_UNIT },
+	{ "uid", required_argument, NULL, OPT_UID },
+	{ "since", required_argument, NULL, OPT_SINCE },
+	{ "sort", required_argument, NULL, OPT_SORT },
+	{ "percent-limit", required_argument, NULL, OPT_LIMIT },
+	{ "pid", required_argument, NULL, 'p' },
+	{ "duration", required_argument, NULL, 'd' },
+	{ "frequency", required_argument, NULL, 'F' },
+	{ "input", required_argument, NULL, 'i' },
+	{ 0 },
+};
+
 static int parse(struct report *rep, struct pp_global *g, int argc, char **argv)
 {
-	enum {
-		OPT_STDIO = PP_OPT_OWN,
-		OPT_FLAT,
-		OPT_PYTHON,
-		OPT_LINES,
-		OPT_TREE,
-		OPT_COMMAND,
-		OPT_UNIT,
-		OPT_UID,
-		OPT_SINCE,
-		OPT_SORT,
-		OPT_LIMIT
-	};
-	static const struct option options[] = {
-		PP_COMMON_OPTIONS,
-		{ "stdio", no_argument, NULL, OPT_STDIO },
-		{ "flat", no_argument, NULL, OPT_FLAT },
-		{ "python", no_argument, NULL, OPT_PYTHON },
-		{ "lines", no_argument, NULL, OPT_LINES },
-		{ "tree", no_argument, NULL, OPT_TREE },
-		{ "command", required_argument, NULL, OPT_COMMAND },
-		{ "unit", required_argument, NULL, OPT_UNIT },
-		{ "uid", required_argument, NULL, OPT_UID },
-		{ "since", required_argument, NULL, OPT_SINCE },
-		{ "sort", required_argument, NULL, OPT_SORT },
-		{ "percent-limit", required_argument, NULL, OPT_LIMIT },
-		{ "pid", required_argument, NULL, 'p' },
-		{ "duration", required_argument, NULL, 'd' },
-		{ "frequency", required_argument, NULL, 'F' },
-		{ "input", required_argument, NULL, 'i' },
-		{ 0 },
-	};
 	int c, r;
 
 	while ((c = getopt_long(argc, argv, "p:d:F:i:h", options, NULL)) != -1) {
