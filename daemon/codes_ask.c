@@ -104,11 +104,14 @@ static void learn(struct pp_coded *c, const struct pp_pending_code *p, uint64_t 
 
 	if (p->key >> 32 != o->number)
 		return;
+	o->failed = !o->identity && !identity;
+	if (o->failed)
+		return;
 	if (!o->identity) {
 		/* Also for those who share the cache: it was theirs when they were forked. */
 		o->identity = identity;
 		c->marks[p->index].generation = generation;
-	} else if (o->identity != identity) {
+	} else if (identity && o->identity != identity) {
 		replaced(c, p->index, identity);
 	}
 }
@@ -118,7 +121,7 @@ static void settle(struct pp_codes *cs, struct pp_coded *c, const struct pp_pend
 {
 	uint32_t frame;
 
-	if (info->identity && p->serial == c->serial)
+	if (p->serial == c->serial)
 		learn(c, p, info->identity, generation);
 	if (info->error == PP_CODE_FOUND && named_frame(cs, c, info, &frame) == 0 &&
 	    pp_frames_resolve(cs->store->frames, p->frame, frame) == 0)
@@ -160,8 +163,9 @@ static bool check(struct pp_coded *c, uint32_t index, const struct pp_code_info 
 		c->marks[index].generation = generation;
 		return false;
 	}
-	/* Where nothing could be read before, the next sample tries again. */
-	if (known || found)
+	/* Where nothing could be read before, the next sample tries again; what has not been read
+	 * yet, for the process that this one was forked from, will be. */
+	if (known || (found && c->cache->objects[index].failed))
 		replaced(c, index, 0);
 	return known;
 }

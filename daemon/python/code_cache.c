@@ -116,6 +116,7 @@ int pp_code_cache_add(struct pp_code_cache *c, uint64_t address, uint32_t *ret_i
 void pp_code_cache_replace(struct pp_code_cache *c, uint32_t index, uint64_t identity)
 {
 	c->objects[index].identity = identity;
+	c->objects[index].failed = false;
 	c->objects[index].number = c->next++;
 }
 

@@ -17,8 +17,9 @@
 
 struct pp_code_object {
 	uint64_t address;
-	uint64_t identity; /* proc/reader.h's; 0: not read yet, or it could not be */
-	uint32_t number;   /* of the one that is there now */
+	uint64_t identity; /* proc/reader.h's; 0: not read yet, or it could not be: */
+	bool failed;
+	uint32_t number; /* of the one that is there now */
 };
 
 struct pp_code_cache {

@@ -11,6 +11,8 @@
 #include "proc/reader.h"
 #include "python/version.h"
 
+#include "forged_code.h"
+
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,10 +89,10 @@ static int ask(pid_t pid, const struct pp_code_item *items, size_t nr)
 		pp_reader_codes(reader, target_of(pid), &runtime, items, nr, on_codes, NULL));
 }
 
-static int ask_identities(uint64_t generation, const struct pp_code_item *items, size_t nr)
+static int ask_identities(uint64_t since, const struct pp_code_item *items, size_t nr)
 {
 	memset(&got, 0, offsetof(__typeof__(got), infos));
-	return wait_for(pp_reader_code_identities(reader, target_of(getpid()), &runtime, generation,
+	return wait_for(pp_reader_code_identities(reader, target_of(getpid()), &runtime, since,
 						  items, nr, on_codes, NULL));
 }
 
@@ -105,99 +107,12 @@ static int teardown(_unused_ void **state)
 	return 0;
 }
 
-/* ---- A forged CPython 3.13 --------------------------------------------------------------------
+/* ---- Code objects -----------------------------------------------------------------------------
  */
-
-struct object {
-	uint64_t refs, type;
-};
-
-struct type {
-	struct object head;
-	uint64_t size;
-	uint64_t name;
-	uint64_t fields[17];
-	uint64_t flags;
-};
-
-struct str {
-	struct object head;
-	uint64_t length, hash;
-	uint32_t state, pad;
-	union {
-		uint8_t ascii[64];
-		struct {
-			uint64_t utf8_length, utf8;
-			uint8_t latin1[48];
-			/* or others */
-		};
-	};
-};
-
-struct bytes {
-	struct object head;
-	uint64_t size, hash;
-	uint8_t data[64];
-};
-
-struct code {
-	struct object head;
-	uint64_t units;
-	uint64_t unused[5];
-	uint32_t pad1, first_line; /* 64, 68 */
-	uint64_t unused2[2];
-	uint32_t pad2, version; /* 88, 92 */
-	uint64_t unused3[2];
-	uint64_t file, name, qualname, table; /* 112 … */
-	uint64_t unused4[7];
-	uint8_t instructions[64]; /* 200 */
-};
-_Static_assert(offsetof(struct type, flags) == 168, "tp_flags");
-_Static_assert(offsetof(struct code, first_line) == 68, "co_firstlineno");
-_Static_assert(offsetof(struct code, version) == 92, "co_version");
-_Static_assert(offsetof(struct code, file) == 112, "co_filename");
-_Static_assert(offsetof(struct code, instructions) == 200, "co_code_adaptive");
-
-#define ASCII	      (1U << 2 | 1U << 5 | 1U << 6)
-#define COMPACT(kind) ((uint32_t)(kind) << 2 | 1U << 5)
-
-static struct type code_type, str_type, bytes_type;
-static struct code code;
-static struct str name, file;
-static struct bytes table;
-static uint64_t generation;
-
-static uint64_t at(const void *p)
-{
-	return (uintptr_t)p;
-}
-
-static void set_ascii(struct str *s, const char *text)
-{
-	*s = (struct str){ .head.type = at(&str_type), .length = strlen(text), .state = ASCII };
-	memcpy(s->ascii, text, strlen(text));
-}
-
-/* Three instructions: on the first line, two below, nowhere. */
-static const uint8_t locations[] = { 0x80, 0, 0xe8, 2 << 1, 0xf8 };
 
 static int forge(_unused_ void **state)
 {
-	code_type = (struct type){ .name = at("code") };
-	str_type = (struct type){ .name = at("str"), .flags = 1U << 28 };
-	bytes_type = (struct type){ .name = at("bytes"), .flags = 1U << 27 };
-	set_ascii(&name, "C.method");
-	set_ascii(&file, "/a/b.py");
-	table = (struct bytes){ .head.type = at(&bytes_type), .size = sizeof(locations) };
-	memcpy(table.data, locations, sizeof(locations));
-	code = (struct code){ .head.type = at(&code_type),
-			      .units = 3,
-			      .first_line = 10,
-			      .version = 77,
-			      .file = at(&file),
-			      .name = at(&name),
-			      .qualname = at(&name),
-			      .table = at(&table) };
+	forge_code();
 	runtime.code_type = 0;
 	runtime.generation = 0;
 	return 0;
@@ -428,12 +343,11 @@ static void what_does_not_fit_is_asked_again(_unused_ void **state)
 static void a_generation_spares_the_look(_unused_ void **state)
 {
 	struct pp_code_item item = { .code = at(&code) };
-	uint64_t identity;
+	uint64_t identity, generation = 5;
 
 	assert_int_equal(ask_at(0), PP_CODE_FOUND);
 	assert_int_equal(got.generation, 0);
 	identity = got.infos[0].identity;
-	generation = 5;
 	runtime.generation = at(&generation);
 	assert_return_code(ask_identities(5, &item, 1), 0);
 	assert_int_equal(got.nr, 0);
