@@ -72,7 +72,7 @@ static uint32_t locations(const uint8_t *table, size_t len, int64_t line, int64_
 	for (size_t i = 0; i < len;) {
 		unsigned int kind = (table[i] >> 3) & 15;
 
-		end += 2 * ((table[i] & 7) + 1);
+		end += 2L * ((table[i] & 7) + 1);
 		if (kind == NO_COLUMNS || kind == LONG)
 			line += signed_varint(table, len, i + 1);
 		else if (kind >= FIRST_ONE_LINE && kind <= LAST_ONE_LINE)

@@ -394,7 +394,7 @@ static int add_record(struct memory *m, const struct pp_code_item *item, bool id
 static int add_records(struct memory *m, const struct pp_reader_request *q,
 		       const struct pp_code_item *items, size_t nr, struct pp_buf *out)
 {
-	const size_t most = sizeof(struct pp_code_record) + 2 * PP_CODE_TEXT_MAX;
+	const size_t most = sizeof(struct pp_code_record) + 2UL * PP_CODE_TEXT_MAX;
 	uint64_t until = pp_now_ns() + TIME_MAX_NS;
 	int r = 0;
 

@@ -12,8 +12,8 @@
 
 /* Frames and code objects of one process. Code that really runs is far less; what churns past the
  * limit is kept anew from then on. */
-#define PP_CODE_FRAMES_MAX  (128U * 1024)
-#define PP_CODE_OBJECTS_MAX (64U * 1024)
+#define PP_CODE_FRAMES_MAX  (128 * KIB)
+#define PP_CODE_OBJECTS_MAX (64 * KIB)
 
 struct pp_code_object {
 	uint64_t address;
