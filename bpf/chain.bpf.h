@@ -14,9 +14,10 @@
  * generators' frames one by one. No code object is read, and no name.
  *
  * What is read is written by the process itself, which may be in the middle of a call. 3.11 and
- * 3.12 publish a cframe before they have set its frame; so what a run ends with is compared to what
- * the cframe before it says, and where the first run does not agree, the chain begins behind it. A
- * chain that makes no sense is dropped as a whole.
+ * 3.12 publish a cframe before they have set its frame, which then is what an earlier call left
+ * there. So the first frame must lie below the data stack's top and have a code object, and what
+ * the first run ends with must be what the cframe before it says; else the chain begins with that
+ * one. A chain that makes no sense is dropped as a whole.
  *
  * For the verifier, as in unwind.bpf.h: steps are global functions, verified once.
  */
@@ -30,6 +31,10 @@
 #define STACK_READ_MIN 256
 #define STACK_READ_MAX 2048
 #define CFRAME_BYTES   24
+#define CFRAME_SPAN    (1ULL << 20) /* between two on one stack: C may use much in between */
+#define STATE_SPAN     1024
+#define CHUNK_HEAD_MAX 64 /* in front of a chunk's first frame */
+#define RESTARTS_MAX   8
 /* Frames, their entry frames, and some that a restart drops. */
 #define CHAIN_STEPS_MAX (2 * PP_PYTHON_FRAMES_MAX + 64)
 
@@ -44,6 +49,12 @@
 static __always_inline bool in_chunk(const struct pp_chain *c, __u64 address)
 {
 	return address >= c->chunk_start && address < c->chunk_end;
+}
+
+/* 3.11 and 3.12: the outermost cframe is a part of the thread state. */
+static __always_inline bool in_state(const struct pp_chain *c, __u64 address)
+{
+	return address - c->state < STATE_SPAN;
 }
 
 static __always_inline bool on_stack(const struct pp_walk *w, __u64 address)
@@ -151,16 +162,18 @@ __noinline int enter_state(__u64 state)
 	if (bpf_probe_read_user(&w->window[CHAIN_HALF], size, (void *)(state + first)) ||
 	    CHAIN_AT(w, __u64, CHAIN_HALF, l->state_thread - first) != c->fsbase)
 		return PP_CHAIN_FOREIGN;
-	c->chunk_start = c->chunk_end = 0;
+	c->chunk_start = c->chunk_end = c->top = 0;
 	if (l->state_chunk) {
 		c->chunk_start = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first);
+		c->top = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first + 8);
 		c->chunk_end = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first + 16);
 	}
 	c->frame = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_frame - first);
-	c->cframe = 0;
+	c->cframe = c->first_cframe = 0;
+	c->state = state;
 	if (c->frame && (l->form == PP_FRAMES_CFRAMES || l->form == PP_FRAMES_BOTH))
-		return enter_cframe(w, c->frame);
-	return PP_CHAIN_NONE;
+		c->first_cframe = c->frame;
+	return c->first_cframe ? enter_cframe(w, c->first_cframe) : PP_CHAIN_NONE;
 }
 
 /* Finds the thread's state and goes there. As enter_state. */
@@ -173,7 +186,7 @@ __noinline int chain_begin(void)
 	if (!w)
 		return PP_CHAIN_NO_STATE;
 	c = &w->chain;
-	c->data_len = c->outer = c->run_frames = c->restarted = 0;
+	c->data_len = c->outer = c->run_frames = c->restarts = 0;
 	c->stack_next = STACK_READ_MIN;
 	base = c->fsbase;
 	if (c->interp.block)
@@ -252,19 +265,65 @@ static __always_inline __u64 leave_cframe(struct pp_walk *w)
 	return at < 0 ? 0 : CHAIN_AT(w, __u64, at, l->cframe_frame);
 }
 
-/* What was read is no frame. In the first run, that may be a cframe that has no frame yet: then the
- * chain is what comes behind it. */
+/*
+ * Looks for a cframe on the stack from an address on: a frame, and a cframe that is further out.
+ * What looks like one may be none; the run that it leads to tells. 0: there is none within a
+ * window.
+ */
+__noinline __u64 find_cframe(__u64 from)
+{
+	struct pp_walk *w = this_walk();
+	struct pp_chain *c;
+
+	if (!w)
+		return 0;
+	c = &w->chain;
+	c->stack_len = 0;
+	if (bpf_probe_read_user(&w->window[CHAIN_HALF], STACK_READ_MAX, (void *)from))
+		return 0;
+	c->stack_start = from;
+	c->stack_len = STACK_READ_MAX;
+	for (int i = 0; i < STACK_READ_MAX - CFRAME_BYTES; i += 8) {
+		__u64 cframe = from + i;
+		__u64 frame = CHAIN_AT(w, __u64, CHAIN_HALF + i, c->layout.cframe_frame);
+		__u64 outer = CHAIN_AT(w, __u64, CHAIN_HALF + i, c->layout.cframe_previous);
+
+		if (!frame || (frame | outer) & 7 || frame >= USER_ADDRESS_MAX ||
+		    (in_chunk(c, frame) ? frame >= c->top : on_stack(w, frame)))
+			continue;
+		if (outer - cframe < CFRAME_SPAN || in_state(c, outer))
+			return cframe;
+	}
+	return 0;
+}
+
+/*
+ * What was read is no frame. In the first run, that may be a cframe that has neither a frame nor
+ * the cframe before it yet: then the chain begins with that one, which what was left there may
+ * still lead to, and else is the next on the stack.
+ */
 static __always_inline int chain_broken(struct pp_walk *w, enum pp_chain_end why)
 {
 	struct pp_chain *c = &w->chain;
+	bool outermost = false;
 
-	if (!c->cframe || w->nr_marks || c->restarted)
+	if (!c->first_cframe || w->nr_marks || c->restarts >= RESTARTS_MAX)
 		return chain_ended(w, why);
-	c->restarted = 1;
 	c->run_frames = 0;
 	w->sample.nr_python = 0;
-	c->frame = leave_cframe(w);
-	return 0;
+	if (!c->restarts++) {
+		c->scanned = c->cframe = c->first_cframe;
+		c->frame = leave_cframe(w);
+		if (c->frame)
+			return 0;
+		/* Before the outermost, or so it seems. */
+		outermost = in_state(c, c->cframe);
+	}
+	c->cframe = find_cframe(c->scanned + 8);
+	if (!c->cframe)
+		return chain_ended(w, outermost ? PP_CHAIN_COMPLETE : why);
+	c->scanned = c->cframe;
+	return enter_cframe(w, c->cframe) == PP_CHAIN_NONE ? 0 : chain_ended(w, why);
 }
 
 /* The data stack grows by chunks: a frame that lies in none that is known may lie in the one
@@ -293,15 +352,9 @@ static __always_inline int pass_entry(struct pp_walk *w, __u64 previous)
 		c->frame = 0;
 		return 0;
 	}
-	if (c->cframe && !w->nr_marks && !c->restarted) {
-		/* 3.12: is the first run really the innermost? */
-		__u64 cframe = c->cframe, expected = leave_cframe(w);
-
-		if (expected != previous) {
-			c->cframe = cframe;
-			return chain_broken(w, PP_CHAIN_MALFORMED);
-		}
-	}
+	/* 3.12: is the first run really the innermost? */
+	if (c->cframe && !w->nr_marks && leave_cframe(w) != previous)
+		return chain_broken(w, PP_CHAIN_MALFORMED);
 	if (w->nr_marks >= PP_PYTHON_FRAMES_MAX)
 		return chain_ended(w, PP_CHAIN_DEPTH);
 	end_run(w);
@@ -314,16 +367,31 @@ static __always_inline int pass_entry(struct pp_walk *w, __u64 previous)
 static __always_inline int pass_cframe(struct pp_walk *w, __u64 previous)
 {
 	struct pp_chain *c = &w->chain;
-	__u64 cframe = c->cframe, expected = leave_cframe(w);
+	__u64 cframe = c->cframe;
 
-	if (expected != previous) {
-		c->cframe = cframe;
+	if (leave_cframe(w) != previous)
 		return chain_broken(w, PP_CHAIN_MALFORMED);
-	}
+	/* The thread's outermost frame lies at the bottom. Another may seem to be that while it is
+	 * being made. */
+	if (!previous && in_chunk(c, c->frame) && c->frame - c->chunk_start > CHUNK_HEAD_MAX)
+		return chain_ended(w, PP_CHAIN_MALFORMED);
 	end_run(w);
 	add_mark(w, cframe);
 	c->frame = previous;
 	return 0;
+}
+
+/* Whether the frame that a cframe leads to is left over from an earlier call. */
+static __always_inline bool is_stale(struct pp_walk *w, __u64 frame, __u64 code)
+{
+	struct pp_chain *c = &w->chain;
+
+	if (!c->cframe || w->sample.nr_python || w->nr_marks)
+		return false;
+	if (in_chunk(c, frame) && frame >= c->top)
+		return true;
+	return c->interp.code_type &&
+	       user_word(code + c->layout.object_type) != c->interp.code_type;
 }
 
 /* Takes the next frame. 0: go on; 1: the chain has ended, how is in sample.chain_end. */
@@ -357,7 +425,7 @@ __noinline int chain_step(void)
 		return pass_entry(w, previous);
 	code = CHAIN_AT(w, __u64, at, l->frame_code) & ~(__u64)l->code_tag;
 	if (!code || code & 7 || code >= USER_ADDRESS_MAX ||
-	    (!previous && l->form >= PP_FRAMES_BOTH))
+	    (!previous && l->form >= PP_FRAMES_BOTH) || is_stale(w, frame, code))
 		return chain_broken(w, PP_CHAIN_MALFORMED);
 	if (w->sample.nr_python >= PP_PYTHON_FRAMES_MAX)
 		return chain_ended(w, PP_CHAIN_DEPTH);

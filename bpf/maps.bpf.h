@@ -44,11 +44,13 @@ struct pp_chain {
 	__u64 fsbase;		       /* of the thread */
 	__u64 frame;		       /* the next to be read */
 	__u64 cframe;		       /* of the run that it belongs to; 0: not looked at */
+	__u64 first_cframe, scanned;   /* the innermost; where others were looked for */
 	__u64 chunk_start, chunk_end;  /* of the data stack */
+	__u64 top;		       /* of it: what is above is no frame any more */
 	__u64 data_start, stack_start; /* what the two halves of the window hold */
 	__u32 data_len, stack_len, stack_next;
 	__u32 run_frames; /* of the current run, so far */
-	__u32 restarted;
+	__u32 restarts;
 	struct pp_interp interp;
 	struct pp_layout layout;
 };

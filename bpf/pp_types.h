@@ -139,6 +139,8 @@ enum pp_count {
 	PP_COUNT_TAIL_CALL, /* the chain could not continue: a lost sample */
 	PP_COUNT_WALK_NS,   /* time spent, when measuring is on */
 	PP_COUNT_FRAMES,    /* user frames walked */
+	PP_COUNT_CHAIN_NS,  /* of the time spent, that in the interpreter's chain */
+	PP_COUNT_PYFRAMES,  /* frames of chains */
 	PP_COUNT_MAX,
 };
 
@@ -243,12 +245,13 @@ struct pp_layout {
 	__u16 cframe_frame, cframe_previous;
 	__u16 frame_bytes; /* what is read of a frame */
 	__u16 frame_code, frame_previous, frame_position;
+	__u16 object_type;   /* of any object: its type */
 	__u16 frame_owner;   /* of one byte; 3.11: is_entry is the byte before it */
 	__u16 form;	     /* enum pp_frames_form */
 	__u8 code_tag;	     /* low bits of the code's address that are no part of it */
 	__u8 sentinel;	     /* the chain ends in an entry frame that no eval has */
 	__u8 position_bytes; /* 4 or 8 */
-	__u8 pad[3];
+	__u8 pad;
 };
 
 /*
@@ -256,11 +259,12 @@ struct pp_layout {
  * state. That is a word at a constant offset from its fsbase, or from what is at fsbase + block.
  */
 struct pp_interp {
-	__u64 current; /* address of the word that leads to the state which holds the GIL; 0: not
-			  looked at. A thread in a sub-interpreter is found there. */
-	__s32 slot[2]; /* the second is looked at where the first leads nowhere; 0: none */
-	__s32 block;   /* 0: slots are relative to fsbase */
-	__u32 layout;  /* number of the layout + 1; 0: no interpreter is known */
+	__u64 current;	 /* address of the word that leads to the state which holds the GIL; 0: not
+			    looked at. A thread in a sub-interpreter is found there. */
+	__s32 slot[2];	 /* the second is looked at where the first leads nowhere; 0: none */
+	__s32 block;	 /* 0: slots are relative to fsbase */
+	__u32 layout;	 /* number of the layout + 1; 0: no interpreter is known */
+	__u64 code_type; /* of every code object, where frames are to be doubted; else 0 */
 };
 
 /*
@@ -299,6 +303,6 @@ _Static_assert(sizeof(struct pp_sample) == 64, "pp_sample");
 _Static_assert(sizeof(struct pp_layout) == 32, "pp_layout");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");
 _Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * sizeof(__u32), "pp_mapping");
-_Static_assert(sizeof(struct pp_space) == 56, "pp_space");
+_Static_assert(sizeof(struct pp_space) == 64, "pp_space");
 _Static_assert(PP_RULE_MAX <= 16, "a rule's kind has four bits");
 #endif

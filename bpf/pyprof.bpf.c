@@ -108,21 +108,23 @@ int walk(struct bpf_perf_event_data *ctx)
 SEC("perf_event")
 int chain(struct bpf_perf_event_data *ctx)
 {
+	__u64 started_ns = measure ? bpf_ktime_get_ns() : 0;
 	struct pp_walk *w = this_walk();
-	int end;
 
 	if (!w)
 		return 0;
-	end = chain_begin();
-	if (end != PP_CHAIN_NONE) {
-		w->sample.chain_end = end;
-		return go_on(ctx, w, WALK_PROGRAM);
+	w->sample.chain_end = chain_begin();
+	if (w->sample.chain_end == PP_CHAIN_NONE) {
+		w->sample.chain_end = PP_CHAIN_DEPTH;
+		for (int i = 0; i < CHAIN_STEPS_MAX; i++)
+			if (chain_step())
+				break;
 	}
-	w->sample.chain_end = PP_CHAIN_DEPTH;
-	for (int i = 0; i < CHAIN_STEPS_MAX; i++)
-		if (chain_step())
-			break;
 	begin_marks(w);
+	if (measure) {
+		count(w->sample.set, PP_COUNT_CHAIN_NS, bpf_ktime_get_ns() - started_ns);
+		count(w->sample.set, PP_COUNT_PYFRAMES, w->sample.nr_python);
+	}
 	return go_on(ctx, w, WALK_PROGRAM);
 }
 

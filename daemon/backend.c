@@ -86,6 +86,11 @@ static void fill_counters(struct pp_manager *m, struct pp_api_status *ret)
 	m->counters[n++] = (struct pp_api_counter){ "bpf_walk_ns", sum(m, PP_COUNT_WALK_NS),
 						    "ns in the sampling programs (with "
 						    "--measure)" };
+	m->counters[n++] = (struct pp_api_counter){ "bpf_chain_ns", sum(m, PP_COUNT_CHAIN_NS),
+						    "of these, in interpreters' frames" };
+	m->counters[n++] = (struct pp_api_counter){ "bpf_python_frames", sum(m, PP_COUNT_PYFRAMES),
+						    "interpreters' frames walked (with "
+						    "--measure)" };
 	m->counters[n++] =
 		(struct pp_api_counter){ "unwind_tables", u.tables, "unwind tables loaded" };
 	m->counters[n++] = (struct pp_api_counter){ "unwind_bytes", u.bytes_used,

@@ -215,6 +215,7 @@ static void presume(struct pp_interps *is, struct interp *in)
 	entry.current = f->current ? in->what.runtime + f->current : 0;
 	runtime = f->runtime;
 	runtime.code_type = in->what.code_type;
+	entry.code_type = entry.code_type ? in->what.code_type : 0;
 	runtime.generation = 0;
 	set_entry(is, in, &entry, &runtime);
 }

@@ -181,9 +181,11 @@ static void take_python(struct pp_resolve *r, struct pp_process *p, const struct
 
 		r->python[i] = (struct pp_merge_python){ .last = raw[i].code & PP_PYFRAME_LAST,
 							 .empty = !code };
-		if (code)
-			r->python[i].frame =
-				pp_codes_frame(r->codes, p, code, raw[i].position, s->time_ns);
+		if (!code)
+			continue;
+		r->python[i].frame = pp_codes_frame(r->codes, p, code, raw[i].position, s->time_ns);
+		r->python[i].empty =
+			pp_frames_final(r->store->frames, r->python[i].frame) == PP_FRAME_SHIM;
 	}
 }
 

@@ -260,5 +260,6 @@ int pp_pylayout_find(uint32_t version, const void *debug, size_t len, struct pp_
 		if (r < 0)
 			return r;
 	}
+	ret->chain.object_type = pp_code_offsets_find(version, ret->free_threaded)->type;
 	return bound_reads(&ret->chain);
 }

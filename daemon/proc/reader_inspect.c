@@ -257,6 +257,9 @@ static enum pp_inspect_answer try_version(struct inspection *in, uint32_t versio
 	answer = check_threads(in);
 	if (answer == PP_INSPECT_OK && in->layout.runtime_current)
 		in->interp.current = in->what.runtime + in->layout.runtime_current;
+	/* Only where the current frame may be stale is it worth a look. */
+	if (answer == PP_INSPECT_OK && in->layout.chain.cframe_previous)
+		in->interp.code_type = in->runtime.code_type;
 	return answer;
 }
 
