@@ -14,6 +14,9 @@ ROOTS = re.compile(r"_start|(__)?clone3?|thread_start|\[[^]]+\+0x[0-9a-f]+\]")
 
 LOOP = re.compile(r"_PyEval_EvalFrameDefault(\.\w+)*")
 
+# A frame of its own before 3.12, part of its function since: left out of what a tree is held to.
+COMPREHENSION = re.compile(r"(.*\.)?<(list|dict|set)comp>")
+
 RIGHT, INCOMPLETE, UNNAMED, WRONG = "right", "incomplete", "unnamed", "wrong"
 
 # Right, with an __init__ that the interpreter ran in its caller's evaluation loop: no frame to see.
@@ -23,19 +26,22 @@ INLINED = "inlined __init__"
 class Node:
     """A frame that may be there, and those that may come under it."""
 
-    def __init__(self, name, children):
+    def __init__(self, name, children, qualified):
+        if not qualified:
+            name = name.rpartition(".")[2]
         self.pattern = re.compile(re.escape(name).replace(r"\#", r"(\d+)"))
         self.children = children
 
 
-def nodes_of(tree):
-    """A workload's tree as nodes, "name*N" written out."""
+def nodes_of(tree, qualified):
+    """A workload's tree as nodes, "name*N" written out; names without what qualifies them, where
+    frames have none such."""
     nodes = []
     for key, below in tree.items():
         name, _star, times = key.partition("*")
-        children = nodes_of(below)
+        children = nodes_of(below, qualified)
         for _ in range(int(times or 1)):
-            children = [Node(name, children)]
+            children = [Node(name, children, qualified)]
         nodes += children
     return nodes
 
@@ -64,7 +70,7 @@ def normal(frame):
 class Truth:
     def __init__(self, name, script, told, chains, inits=()):
         """told: what --truth printed; chains, inits: lists of QUALNAME:FILE."""
-        self.nodes = nodes_of(told["tree"])
+        self.nodes = nodes_of(told["tree"], told["qualified"])
         self.workers = told["workers"]
         self.own = (script, os.path.join(os.path.dirname(script), "workload.py"))
         self.name = name
@@ -81,7 +87,8 @@ class Truth:
         own = []
         for frame in chain:
             name, _colon, file = frame.partition(":")
-            if file in self.own or file.startswith("<made "):
+            mine = file in self.own or file.startswith("<made ")
+            if mine and not COMPREHENSION.fullmatch(name):
                 own.append(name)
         return own
 
@@ -127,26 +134,28 @@ class Truth:
         if not ROOTS.fullmatch(stack.frames[0]):
             return INCOMPLETE, f"begins at {stack.frames[0]}"
         if loops_alone(stack.frames):
-            return WRONG, "an evaluation loop without its Python frame"
+            return UNNAMED, "an evaluation loop without its Python frame"
         inlined, why = self.possible(pyprof.python_frames(stack))
         return (WRONG, why) if why else (RIGHT, INLINED if inlined else "")
 
 
 def loops_alone(frames):
-    """Whether some evaluation loop has no Python frame of its own: each has exactly one.
+    """Whether some evaluation loop has no Python frame of its own: each runs at least one, but for
+    the innermost, which may have only just been entered.
 
     Seen where the interpreter's symbol is known. This is what tells an __init__ that was inlined
     from one that was overlooked.
     """
-    loops = 0
+    loops = alone = 0
     for frame in frames:
         if frame.startswith("py::"):
+            if alone:
+                return True
             loops = 1
         elif LOOP.fullmatch(frame):
             loops -= 1
-            if loops < 0:
-                return True
-    return False
+            alone += loops < 0
+    return alone > 1
 
 
 def learn(python_command, name, where):

@@ -17,12 +17,16 @@ of those (or the beginning of one). Two things setprofile cannot see, and sys.mo
  - Calling a generator function (or coroutine function) runs its frame as far as RETURN_GENERATOR,
    which makes the generator, right under the caller; the "call" event belongs to what comes after.
    So the callee under its caller is a true stack, and nothing under that is.
+   Before 3.11 the generator is made without running its frame; in 3.11 there is no sys.monitoring
+   to tell, and every such function that the caller's code names may be the one.
  - CPython 3.13 alone, once a call of a plain class is specialised, runs its __init__ in the
    caller's evaluation loop even where PEP 523 is in force (3.12 has no such instruction, 3.14
    leaves it): no trampoline. The stacks whose last frame is such an __init__ are told apart.
 
     NAME.py [--seconds S]        run; each worker prints "ready PID" when it enters its loop
-    NAME.py --truth DIRECTORY    print {"tree", "workers", "inlines"} as JSON, record stacks there
+    NAME.py --truth DIRECTORY    print {"tree", "workers", "inlines", "qualified"} as JSON, record
+                                 stacks there
+qualified: frames have qualified names, which they do from 3.11 on.
 """
 
 import dis
@@ -51,9 +55,11 @@ ENV_KEEP = "PYPROF_WORKLOAD_KEEP"
 gc.disable()
 
 
+QUALIFIED = hasattr(types.CodeType, "co_qualname")
 TOOL = sys.monitoring.PROFILER_ID if hasattr(sys, "monitoring") else None
 CALL = dis.opmap.get("CALL")
 CALL_EX = dis.opmap["CALL_FUNCTION_EX"]
+UNTOLD = sys.version_info[:2] == (3, 11)  # there is no sys.monitoring yet
 CALL_EX_UNTOLD = sys.version_info[:2] == (3, 12)  # there sys.monitoring is silent about it
 LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
@@ -61,12 +67,16 @@ VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 recorders = {}  # the Recorder that is on, by thread
 
 
+def name_of(code):
+    return code.co_qualname if QUALIFIED else code.co_name
+
+
 def chain_of(frame):
     """QUALNAME:FILE of each frame, root first."""
     chain = []
     while frame is not None:
         code = frame.f_code
-        chain.append(f"{code.co_qualname}:{code.co_filename}")
+        chain.append(f"{name_of(code)}:{code.co_filename}")
         frame = frame.f_back
     chain.reverse()
     return chain
@@ -98,7 +108,7 @@ def called(code, offset, function, _argument):
         callee, chains = inlined(code, offset, function), recorder.inits
     if callee:
         chain = chain_of(sys._getframe(1))
-        chains.add((*chain, f"{callee.co_qualname}:{callee.co_filename}"))
+        chains.add((*chain, f"{name_of(callee)}:{callee.co_filename}"))
 
 
 def handed(frame):
@@ -108,6 +118,22 @@ def handed(frame):
         return []
     functions = [v for v in frame.f_locals.values() if isinstance(v, types.FunctionType)]
     return [function.__code__ for function in functions if function.__code__.co_flags & LAZY]
+
+
+def lazy_functions():
+    """The code of every generator function and such, by name."""
+    found = {}
+    for thing in gc.get_objects():
+        if isinstance(thing, types.FunctionType) and thing.__code__.co_flags & LAZY:
+            found.setdefault(thing.__name__, []).append(thing.__code__)
+    return found
+
+
+def named(frame, functions):
+    """The generator functions that a new frame may call by a name, or has at hand."""
+    values = [v for v in frame.f_locals.values() if isinstance(v, types.FunctionType)]
+    at_hand = [value.__code__ for value in values if value.__code__.co_flags & LAZY]
+    return at_hand + [c for name in frame.f_code.co_names for c in functions.get(name, ())]
 
 
 OWN = (chain_of.__code__, inlined.__code__, called.__code__)
@@ -120,20 +146,25 @@ class Recorder:
         self.directory = os.environ.get(ENV_TRUTH)
         self.chains = set()
         self.inits = set()
+        self.lazy = lazy_functions() if self.directory and UNTOLD else {}
 
     def seen(self, frame, event, _argument):
         if event != "call" or frame.f_code in OWN:
             return
         chain = tuple(chain_of(frame))
         self.chains.add(chain)
-        for callee in handed(frame) if CALL_EX_UNTOLD else ():
-            self.chains.add((*chain, f"{callee.co_qualname}:{callee.co_filename}"))
+        if UNTOLD:
+            callees = named(frame, self.lazy)
+        else:
+            callees = handed(frame) if CALL_EX_UNTOLD else ()
+        for callee in callees:
+            self.chains.add((*chain, f"{name_of(callee)}:{callee.co_filename}"))
 
     def __enter__(self):
         if not self.directory:
             return self
         recorders[threading.get_ident()] = self
-        if not sys.monitoring.get_tool(TOOL):
+        if TOOL is not None and not sys.monitoring.get_tool(TOOL):
             sys.monitoring.use_tool_id(TOOL, "workload")
             sys.monitoring.register_callback(TOOL, sys.monitoring.events.CALL, called)
             sys.monitoring.set_events(TOOL, sys.monitoring.events.CALL)
@@ -171,7 +202,8 @@ def start(tree, main, workers=1):
         os.environ[ENV_TRUTH] = arguments[1]
         main()
         inlines = sys.version_info[:2] == (3, 13)
-        print(json.dumps({"tree": tree, "workers": workers, "inlines": inlines}))
+        told = {"tree": tree, "workers": workers, "inlines": inlines, "qualified": QUALIFIED}
+        print(json.dumps(told))
         return
     if arguments[:1] == ["--seconds"]:
         os.environ[ENV_SECONDS] = arguments[1]

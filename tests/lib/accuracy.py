@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the accuracy programs share: workloads recorded at 999 Hz, each sample judged.
+
+A sample is right if its stack reaches the thread's root and its Python frames are, all of them
+and in order, a chain that the program can have (see truth.py). At least 99.9% must be; none may be
+wrong. The first 100 ms of each process are left out. A table of all figures ends the output.
+"""
+
+import concurrent.futures
+import sys
+import time
+
+import pyprof
+import truth
+
+HERTZ = 999
+SAMPLES_MIN = 2000
+RECORDINGS_MAX = 8  # a busy machine gives a workload less than a CPU
+PERCENT_MIN = 99.9
+SETTLE_SECONDS = 0.1  # the target is stated for what comes after the first 100 ms
+
+# Two at a time: each keeps about one CPU busy, and two sessions of one rate share a sampling set.
+AT_ONCE = 2
+
+
+class Program:
+    """An accuracy program: workloads on versions, a test each."""
+
+    def __init__(self, versions, names, *, seconds, samples=SAMPLES_MIN, since=None, start=None):
+        """since: the first version that can run a workload. start: (name) -> how to start it."""
+        self.versions = [v for v in versions if v in sys.argv] or versions
+        self.names = [n for n in names if n in sys.argv] or names
+        self.seconds = seconds
+        self.samples = samples
+        self.since = since or {}
+        self.start = start
+        self.tap = pyprof.Tap()
+        self.table = {}
+
+    def measure(self, daemon, version, name):
+        """Runs the workload, records it, judges every sample."""
+        python = pyprof.python(version)
+        known = truth.learn(python, name, daemon.work)
+        how = self.start(name)
+        with pyprof.Workload(python, name, where=daemon.work, **how) as program:
+            program.wait_ready(known.workers)
+            time.sleep(SETTLE_SECONDS)
+            stacks = []
+            for _ in range(RECORDINGS_MAX):
+                stacks += daemon.record(
+                    "-p", program.pid, "--tree", "-d", self.seconds, "-F", HERTZ
+                )
+                if pyprof.samples_of(stacks) >= self.samples:
+                    break
+        return truth.Tally(known, stacks)
+
+    def check(self, tally):
+        if tally.faults:
+            pyprof.diagnose(tally.report())
+        pyprof.expect(
+            tally.percent() >= PERCENT_MIN and not tally.count[truth.WRONG],
+            f"{tally.percent():.2f}% right, {tally.count[truth.WRONG]} wrong",
+        )
+        pyprof.expect(
+            tally.samples >= self.samples, f"only {tally.samples} samples, not {self.samples}"
+        )
+
+    def cell(self, daemon, version, name):
+        def run():
+            since = self.since.get(name)
+            if since and minor(version) < minor(since):
+                raise pyprof.Skip(f"its syntax is that of CPython {since}")
+            tally = self.measure(daemon, version, name)
+            if falls_short(tally):
+                # Two samples in 2000 decide, and the machine has neighbours: what is cut short
+                # again is cut short. A wrong stack is wrong the first time.
+                pyprof.diagnose(
+                    f"measured again: {tally.percent():.2f}% right\n{tally.report()}"
+                )
+                tally = self.measure(daemon, version, name)
+            self.table[name, version] = tally
+            self.check(tally)
+
+        self.tap.run(f"{name} on CPython {version}", run)
+
+    def show(self):
+        """Percent right, and of how many samples; the totals of each version."""
+
+        def row(label, texts):
+            pyprof.diagnose(f"| {label:18} |" + "".join(f" {text:>15} |" for text in texts))
+
+        def of_version(version):
+            return [tally for (_name, v), tally in self.table.items() if v == version]
+
+        versions = self.versions
+        row("% right (samples)", versions)
+        pyprof.diagnose(f"|{'-' * 20}|" + f"{'-' * 16}:|" * len(versions))
+        for name in self.names:
+            cells = [self.table.get((name, version)) for version in versions]
+            row(name, [f"{c.percent():.2f} ({c.samples})" if c else "-" for c in cells])
+        samples = {v: sum(tally.samples for tally in of_version(v)) for v in versions}
+        row("all samples", [samples[v] for v in versions])
+        for kind in (truth.RIGHT, truth.INCOMPLETE, truth.UNNAMED, truth.WRONG):
+            row(kind, [sum(tally.count[kind] for tally in of_version(v)) for v in versions])
+        row(truth.INLINED, [sum(tally.inlined for tally in of_version(v)) for v in versions])
+
+    def run(self, more=lambda tap, daemon: None):
+        """Every cell; more() adds tests of what has happened to the daemon meanwhile."""
+        cells = [(version, name) for version in self.versions for name in self.names]
+        try:
+            with pyprof.Daemon() as daemon:
+                with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+                    for version, name in cells:
+                        pool.submit(self.cell, daemon, version, name)
+                self.show()
+                more(self.tap, daemon)
+        except pyprof.Skip as reason:
+            for version, name in cells:
+                self.tap.line(True, f"{name} on CPython {version}", f" # SKIP {reason}")
+        except pyprof.Failed as error:
+            self.tap.line(False, "the daemon runs and stops cleanly")
+            pyprof.diagnose(error)
+        self.tap.finish()
+
+
+def minor(version):
+    return int(version.partition(".")[2])
+
+
+def falls_short(tally):
+    """Incomplete stacks, and too many of them; none wrong."""
+    return tally.percent() < PERCENT_MIN and not tally.count[truth.WRONG]
