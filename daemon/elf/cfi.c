@@ -369,6 +369,22 @@ int pp_cfi_read(struct pp_cfi *ret, struct pp_elf *elf)
 	return 0;
 }
 
+uint32_t pp_cfi_frame_pointers(const struct pp_cfi *cfi)
+{
+	uint64_t all = 0, with = 0;
+
+	for (size_t i = 0; i + 1 < cfi->nr_rows; i++) {
+		uint32_t kind = PP_RULE_KIND(cfi->rows[i].rule);
+		uint64_t bytes = cfi->rows[i + 1].offset - cfi->rows[i].offset;
+
+		if (kind == PP_RULE_RBP)
+			with += bytes;
+		if (kind == PP_RULE_RBP || kind == PP_RULE_RSP)
+			all += bytes;
+	}
+	return all ? (uint32_t)(with * 1000 / all) : 0;
+}
+
 void pp_cfi_done(struct pp_cfi *cfi)
 {
 	free(cfi->rows);

@@ -26,9 +26,9 @@ struct pp_elf_info {
 	uint32_t python_version; /* PY_VERSION_HEX; 0: not known (before 3.11, or not readable) */
 	uint32_t debuglink_crc;
 	uint32_t nr_segments;
-	uint32_t pad2;
-	uint64_t table_hash;  /* of the table image, as pp_table_image_hash(); 0: no table */
-	uint64_t bad_entries; /* .eh_frame entries that could not be used */
+	uint32_t frame_pointers; /* of its code, how much keeps rbp as one: thousandths */
+	uint64_t table_hash;	 /* of the table image, as pp_table_image_hash(); 0: no table */
+	uint64_t bad_entries;	 /* .eh_frame entries that could not be used */
 	uint8_t build_id[PP_ELF_BUILD_ID_MAX];
 	char debuglink[PP_DEBUGLINK_MAX]; /* "" for none; a plain file name, without slashes */
 	struct pp_elf_segment segments[PP_OBJECT_SEGMENTS_MAX];

@@ -53,6 +53,8 @@ static int make_table(struct pp_elf *elf, struct pp_elf_info *info)
 
 	r = pp_cfi_read(&cfi, elf);
 	if (r == 0)
+		info->frame_pointers = pp_cfi_frame_pointers(&cfi);
+	if (r == 0)
 		r = pp_cfi_fill_gaps(&cfi, elf);
 	if (r == 0)
 		r = pp_table_build(&image, &cfi);
