@@ -45,6 +45,9 @@ int pp_api_new(struct pp_api **ret, sd_event *event, const struct pp_api_backend
 	api->backend = *backend;
 	api->policy.group = pp_policy_read_group();
 	config.userdata = api;
+	r = pp_api_lists_init(api);
+	if (r < 0)
+		return r;
 	r = pp_server_new(&api->server, event, &config);
 	if (r < 0)
 		return r;
@@ -57,6 +60,7 @@ struct pp_api *pp_api_free(struct pp_api *api)
 	if (!api)
 		return NULL;
 	pp_server_free(api->server);
+	pp_api_lists_done(api);
 	sd_event_unref(api->event);
 	free(api);
 	return NULL;

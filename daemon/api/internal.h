@@ -21,6 +21,8 @@ struct pp_api {
 	struct pp_api_session *sessions;
 	struct pp_api_watch *watches;
 	struct pp_api_answer *answers;
+	struct pp_api_list *lists; /* the first is in the making, the others wait */
+	sd_event_source *list_turn;
 };
 
 /* A caller, as far as rights go. */
@@ -110,6 +112,11 @@ int pp_api_answer(struct pp_api *api, struct pp_call *call, struct pp_ask *ask);
 
 /* Returns 0 with the members of p as the interface's type Process, or -ENOMEM. */
 int pp_api_process(struct pp_api *api, const struct pp_process *p, json_t **ret);
+
+/* ---- list.c ---- */
+
+int pp_api_lists_init(struct pp_api *api);
+void pp_api_lists_done(struct pp_api *api);
 
 /* Error replies. */
 int pp_api_not_permitted(struct pp_call *call, const char *reason);
