@@ -17,6 +17,7 @@ struct pp_global {
 int pp_cmd_top(struct pp_global *g, int argc, char **argv);
 int pp_cmd_record(struct pp_global *g, int argc, char **argv);
 int pp_cmd_report(struct pp_global *g, int argc, char **argv);
+int pp_cmd_doctor(struct pp_global *g, int argc, char **argv);
 int pp_cmd_ps(struct pp_global *g, int argc, char **argv);
 int pp_cmd_status(struct pp_global *g, int argc, char **argv);
 

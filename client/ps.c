@@ -12,9 +12,10 @@
 static const char usage[] =
 	"usage: pyprofctl ps [--all] [--json]\n\n"
 	"Lists every Python that you may see: its version, whether its functions can be named\n"
-	"(trampolines: on, late, off, or unknown while it has hardly been sampled), how many\n"
-	"names its perf map has, which share of the Python frames sampled has a name, and where\n"
-	"that is not all, what to do about it.\n\n"
+	"(trampolines: on, inherited, late, partial, off, or unknown while it has hardly run), "
+	"how\n"
+	"many names its perf map has, which share of the Python frames sampled has a name, and\n"
+	"where that is not all, what to do about it. `pyprofctl doctor` says more.\n\n"
 	"      --all   every process, also those that have ended and are still in the profile\n";
 
 /* The columns that hold numbers: pid, entries, named, samples. */

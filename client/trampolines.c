@@ -19,7 +19,7 @@ void pp_pythons_count(const json_t *processes, int64_t pid, struct pp_pythons *r
 		    !json_is_string(json_object_get(p, "python")))
 			continue;
 		ret->running++;
-		ret->trampolines += on && (strcmp(on, "on") == 0 || strcmp(on, "late") == 0);
+		ret->trampolines += on && strcmp(on, "off") != 0 && strcmp(on, "unknown") != 0;
 	}
 }
 

@@ -123,6 +123,7 @@ void pp_pythons_forked(struct pp_pythons *ps, struct pp_process *parent, struct 
 	to->is_python = from->is_python;
 	to->version = from->version;
 	to->arena = from->arena;
+	to->inherited = from->arena && from->pymap;
 	if (!from->pymap || to->pymap || pp_pymap_new(&to->pymap, ps->maps) < 0)
 		return;
 	(void)pp_pymap_fork(from->pymap, to->pymap, now_ns);
@@ -203,6 +204,8 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 
 	if (!py)
 		return PP_FRAME_UNKNOWN;
+	if (stub)
+		py->stub_pc = pc;
 	if (!py->pymap && !py->over)
 		want_map(ps, py);
 	if (py->pymap && pp_pymap_generation(py->pymap) != py->generation) {
@@ -275,7 +278,10 @@ size_t pp_pythons_pending(const struct pp_pythons *ps, uint64_t time_ns)
 	return n;
 }
 
-struct pp_remedy pp_python_remedy(const struct pp_python *py)
+/* A Python that starts has no arena for a moment. */
+#define ARENA_NS (2 * NSEC_PER_SEC)
+
+struct pp_remedy_facts pp_python_facts(const struct pp_python *py, uint64_t now_ns)
 {
 	const struct pp_process *p = py->process;
 	struct pp_perfmap_stats stats = { 0 };
@@ -286,7 +292,10 @@ struct pp_remedy pp_python_remedy(const struct pp_python *py)
 		.map_full = py->map_full,
 		.entries = py->map_entries,
 		.coverage = py->coverage,
+		.inherited = py->inherited,
+		.no_arena = p->maps_known && !py->arena && p->born_ns + ARENA_NS < now_ns,
 		.spawned = p->cmdline && pp_remedy_is_spawned(p->cmdline->text, p->cmdline->len),
+		.tmp = py->exam.tmp,
 	};
 
 	if (py->pymap) {
@@ -296,5 +305,5 @@ struct pp_remedy pp_python_remedy(const struct pp_python *py)
 		facts.map_full = stats.full;
 		facts.entries = stats.entries;
 	}
-	return pp_remedy_find(&facts);
+	return facts;
 }

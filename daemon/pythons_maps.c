@@ -181,6 +181,14 @@ static bool is_over(const struct pp_python *py, uint64_t now_ns)
 	return want.action == PP_PYMAP_NOTHING && want.due_ns == UINT64_MAX;
 }
 
+/* Trampolines without a map: why, is looked at without being asked, and `pyprofctl ps` says it. */
+static void look_why(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
+{
+	if (!py->exam.done_ns && py->coverage.unnamed &&
+	    pp_pymap_state(py->pymap) == PP_PYMAP_REFUSED)
+		pp_pythons_examine(ps, py, now_ns);
+}
+
 void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
 {
 	for (struct pp_python *py = ps->newest; py; py = py->older) {
@@ -188,7 +196,9 @@ void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
 			continue;
 		pp_pythons_settle(ps, py);
 		serve(ps, py, now_ns);
+		look_why(ps, py, now_ns);
 		if (is_over(py, now_ns))
 			let_go(py);
 	}
+	(void)pp_pythons_examining(ps);
 }

@@ -9,6 +9,7 @@ struct pp_pythons {
 	struct pp_store *store;
 	struct pp_perfmaps *maps;
 	struct pp_python *newest;
+	size_t examining; /* looks in flight */
 };
 
 /* New entries came: settles what was waiting for them. */

@@ -10,6 +10,7 @@
 static const struct pp_method methods[] = {
 	{ "GetStatus", pp_api_get_status, false },
 	{ "ListProcesses", pp_api_list_processes, false },
+	{ "Diagnose", pp_api_diagnose, false },
 	{ "GetProfile", pp_api_get_profile, false },
 	{ "StartSession", pp_api_start_session, false },
 	{ "ReadSession", pp_api_read_session, false },

@@ -129,6 +129,7 @@ int pp_api_failed(struct pp_call *call, const char *what, int r);
 
 int pp_api_get_status(struct pp_call *call, json_t *parameters, void *userdata);
 int pp_api_list_processes(struct pp_call *call, json_t *parameters, void *userdata);
+int pp_api_diagnose(struct pp_call *call, json_t *parameters, void *userdata);
 int pp_api_get_profile(struct pp_call *call, json_t *parameters, void *userdata);
 int pp_api_start_session(struct pp_call *call, json_t *parameters, void *userdata);
 int pp_api_read_session(struct pp_call *call, json_t *parameters, void *userdata);

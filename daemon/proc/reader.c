@@ -42,6 +42,7 @@ struct call {
 		pp_reader_perfmap_fn perfmap;
 		pp_reader_read_fn read;
 		pp_reader_debugfile_fn debugfile;
+		pp_reader_examine_fn examine;
 	} fn;
 	void *userdata;
 };
@@ -71,7 +72,7 @@ static int parse_reply(struct reply *r, const void *data, size_t len)
 		at += n + 1;
 		left -= n + 1;
 	}
-	if (r->head.error > 0 || r->head.answer >= PP_PERFMAP_ANSWERS)
+	if (r->head.error > 0)
 		return -EBADMSG;
 	r->head.comm[sizeof(r->head.comm) - 1] = '\0';
 	return left ? -EBADMSG : r->head.error;
@@ -142,9 +143,23 @@ static void finish_perfmap(struct call *c, int error, const struct reply *r, int
 					  .key = r->head.key,
 					  .path = r->text[0] };
 
+	if (error >= 0 && found.answer >= PP_PERFMAP_ANSWERS)
+		error = -EBADMSG;
 	if (error >= 0 && (found.answer <= PP_PERFMAP_PATH) != (*fd >= 0))
 		error = -EBADMSG;
 	c->fn.perfmap(c->userdata, error, error < 0 ? NULL : &found, fd);
+}
+
+static void finish_examine(struct call *c, int error, const struct reply *r)
+{
+	struct pp_examined e = {
+		.tmp = r->head.answer < PP_TMP_MAX ? r->head.answer : PP_TMP_UNKNOWN,
+		.map_bytes = (int64_t)r->head.size,
+		.code = (const uint8_t *)r->text[0],
+		.code_len = MIN(r->head.text_len[0], (uint32_t)PP_CODE_MAX),
+	};
+
+	c->fn.examine(c->userdata, error, error < 0 ? NULL : &e);
 }
 
 static void remember_stuck(struct pp_reader *r, struct pp_target target)
@@ -186,6 +201,9 @@ static void on_reply(void *userdata, int error, const void *data, size_t len, in
 		break;
 	case PP_READER_READ:
 		c->fn.read(c->userdata, error, r.head.size, r.text[0], r.head.text_len[0]);
+		break;
+	case PP_READER_EXAMINE:
+		finish_examine(c, error, &r);
 		break;
 	default:
 		c->fn.debugfile(c->userdata, error < 0 || *fd >= 0 ? error : -EBADMSG, fd);
@@ -279,6 +297,15 @@ int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_
 	struct pp_reader_request q = { .offset = offset, .len = MIN(len, (size_t)PP_READ_MAX) };
 
 	return send_call(&c, &q, NULL, 0, fd);
+}
+
+int pp_reader_examine(struct pp_reader *r, struct pp_target target, uint64_t code, size_t len,
+		      int map_fd, pp_reader_examine_fn fn, void *userdata)
+{
+	struct call c = { r, target, PP_READER_EXAMINE, { .examine = fn }, userdata };
+	struct pp_reader_request q = { .offset = code, .len = MIN(len, (size_t)PP_CODE_MAX) };
+
+	return send_call(&c, &q, NULL, 0, map_fd);
 }
 
 int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,

@@ -118,6 +118,34 @@ typedef void (*pp_reader_read_fn)(void *userdata, int error, uint64_t size, cons
 int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_t offset,
 		   size_t len, pp_reader_read_fn fn, void *userdata);
 
+/* ---- What keeps a Python from being named ---------------------------------------------------- */
+
+/* The state of a process's /tmp. */
+enum pp_tmp {
+	PP_TMP_UNKNOWN, /* not looked at, or it could not be told */
+	PP_TMP_GOOD,	/* its user may make files there */
+	PP_TMP_MISSING, /* none, or no directory */
+	PP_TMP_READ_ONLY,
+	PP_TMP_DENIED, /* by owner and mode, as far as those say */
+	PP_TMP_FULL,
+	PP_TMP_MAX,
+};
+
+/* Bytes of code around a place in a stub: the longest stub has 15, and stands 32 from the next. */
+#define PP_CODE_MAX 64
+
+struct pp_examined {
+	enum pp_tmp tmp;
+	int64_t map_bytes; /* size of the map that was handed over, -1: none was */
+	const uint8_t *code;
+	size_t code_len; /* 0: it could not be read */
+};
+typedef void (*pp_reader_examine_fn)(void *userdata, int error, const struct pp_examined *e);
+/* code: len bytes of the target's memory, at most PP_CODE_MAX; len 0: none. map_fd: its open perf
+ * map, or -1. */
+int pp_reader_examine(struct pp_reader *r, struct pp_target target, uint64_t code, size_t len,
+		      int map_fd, pp_reader_examine_fn fn, void *userdata);
+
 /* ---- Debug files ----------------------------------------------------------------------------- */
 
 struct pp_debugfile {

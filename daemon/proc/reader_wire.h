@@ -18,6 +18,7 @@ enum pp_reader_op {
 	PP_READER_PERFMAP,
 	PP_READER_READ,
 	PP_READER_DEBUGFILE,
+	PP_READER_EXAMINE,
 	PP_READER_OPS,
 };
 
@@ -28,14 +29,14 @@ struct pp_reader_request {
 	int32_t pid;
 	uint64_t start_ticks;
 	uint64_t start, end, dev, ino; /* IDENTIFY */
-	uint64_t offset, len;	       /* READ */
+	uint64_t offset, len;	       /* READ; EXAMINE: of memory */
 	uint32_t want_fd;	       /* IDENTIFY */
 	uint32_t build_id_len;	       /* DEBUGFILE */
 	uint8_t build_id[PP_BUILD_ID_MAX];
 	uint32_t text_len[PP_READER_TEXTS]; /* IDENTIFY: path; DEBUGFILE: link, directory */
 };
 
-/* Texts of a scan's reply; READ's data and PERFMAP's path are text 0. */
+/* Texts of a scan's reply; READ's data, PERFMAP's path and EXAMINE's code are text 0. */
 enum {
 	PP_SCAN_CMDLINE,
 	PP_SCAN_EXE,
@@ -45,7 +46,7 @@ enum {
 
 struct pp_reader_reply {
 	int32_t error;
-	uint32_t answer; /* PERFMAP: enum pp_perfmap_answer */
+	uint32_t answer; /* PERFMAP: enum pp_perfmap_answer; EXAMINE: enum pp_tmp */
 	uint64_t start_ticks;
 	int32_t ppid, nspid;
 	uint32_t uids[4]; /* real, effective, saved, file system */
@@ -114,5 +115,7 @@ int pp_reader_do_identify(const struct pp_opened *o, const struct pp_reader_requ
 			  const char *path, struct pp_reader_answer *a);
 int pp_reader_do_perfmap(const struct pp_opened *o, struct pp_reader_answer *a);
 int pp_reader_do_read(const struct pp_reader_request *q, int fd, struct pp_reader_answer *a);
+int pp_reader_do_examine(const struct pp_opened *o, const struct pp_reader_request *q, int map_fd,
+			 struct pp_reader_answer *a);
 int pp_reader_do_debugfile(const struct pp_opened *o, const struct pp_reader_request *q,
 			   const char *link, const char *directory, struct pp_reader_answer *a);

@@ -11,6 +11,7 @@
 #include "python/perfmap.h"
 #include "base/counters.h"
 #include "python/frontier.h"
+#include "python/growers.h"
 #include "python/perfline.h"
 #include "python/perfmaps.h"
 #include "python/runs.h"
@@ -37,6 +38,7 @@ struct pp_perfmap {
 	bool skipping;	  /* the rest of a line that was too long */
 	size_t unchecked; /* bytes of names taken since the budget was looked at */
 	struct pp_frontier frontier;
+	struct pp_growers *growers; /* not ours; NULL: nobody counts */
 	uint64_t replaced;
 	struct pp_perfmap_stats stats;
 };
@@ -165,7 +167,7 @@ static bool take(struct pp_perfmap *map, uint64_t start, uint32_t size, const st
 	return true;
 }
 
-static void add(struct pp_perfmap *map, const struct pp_perfline *entry)
+static void add(struct pp_perfmap *map, const struct pp_perfline *entry, size_t line_len)
 {
 	size_t len = entry->len;
 	struct pp_name name;
@@ -179,6 +181,8 @@ static void add(struct pp_perfmap *map, const struct pp_perfline *entry)
 	if (!take(map, entry->start, entry->size, &name))
 		return;
 	map->stats.entries++;
+	if (map->growers)
+		pp_growers_add(map->growers, &name, line_len);
 	if (pp_frontier_cross(&map->frontier, entry->start, entry->start + entry->size))
 		map->replaced++;
 }
@@ -197,7 +201,7 @@ static void line(struct pp_perfmap *map, const char *p, size_t len)
 
 	switch (pp_perfline_parse(p, len, &entry)) {
 	case PP_PERFLINE_ENTRY:
-		add(map, &entry);
+		add(map, &entry, len + 1);
 		break;
 	case PP_PERFLINE_ADDRESS:
 		bad(&map->stats.bad_address);
@@ -277,6 +281,11 @@ void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len)
 		}
 		line(map, p, (size_t)(newline - p));
 	}
+}
+
+void pp_perfmap_watch(struct pp_perfmap *map, struct pp_growers *growers)
+{
+	map->growers = growers;
 }
 
 void pp_perfmap_restart(struct pp_perfmap *map)
@@ -375,6 +384,18 @@ bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfm
 	ret->size = piece->size;
 	pp_run_name(run, piece, &ret->name);
 	return true;
+}
+
+size_t pp_perfmap_visible(struct pp_perfmap *map)
+{
+	settle(map);
+	return pp_runs_pieces(&map->runs);
+}
+
+size_t pp_perfmap_count(struct pp_perfmap *map, uint64_t start, uint64_t end, uint64_t *ret_first)
+{
+	settle(map);
+	return pp_runs_count(&map->runs, start, end, ret_first);
 }
 
 uint64_t pp_perfmap_replaced(const struct pp_perfmap *map)

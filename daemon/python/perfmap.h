@@ -38,6 +38,10 @@ PP_DEFINE_CLEANUP(struct pp_perfmap *, pp_perfmap_free)
  * newline comes. Never fails: what cannot be kept is dropped and counted. */
 void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len);
 
+struct pp_growers;
+/* From now on the names of what is fed are counted there too; NULL: no more. */
+void pp_perfmap_watch(struct pp_perfmap *map, struct pp_growers *growers);
+
 /* Forgets an unterminated last line: what is fed next begins a line (the file was truncated or
  * replaced). Entries stay. */
 void pp_perfmap_restart(struct pp_perfmap *map);
@@ -65,6 +69,12 @@ bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfm
  * without cause (entries out of order within a 64 KiB block), never fail to rise.
  */
 uint64_t pp_perfmap_replaced(const struct pp_perfmap *map);
+
+/* Of the map's own entries as they are visible, not counting inherited ones: how many there are,
+ * and how many begin in [start, end). Where entries came out of order, one that later ones hide may
+ * be counted too. ret_first, where any does: the address of one. */
+size_t pp_perfmap_visible(struct pp_perfmap *map);
+size_t pp_perfmap_count(struct pp_perfmap *map, uint64_t start, uint64_t end, uint64_t *ret_first);
 
 struct pp_perfmap_stats {
 	uint64_t bytes;	  /* fed */

@@ -18,8 +18,9 @@
  * have been replaced. */
 #define EMPTY_READS_MAX 4
 
-#define GROWTH_SLOTS   6
-#define GROWTH_SLOT_NS (10 * NSEC_PER_SEC)
+/* A map that grew by so much in a minute is worth looking at who makes it grow: an idle one should
+ * not cost the space. */
+#define WATCH_ENTRIES 60
 
 struct pp_pymap {
 	struct pp_perfmaps *all;
@@ -39,8 +40,9 @@ struct pp_pymap {
 	uint64_t tried_ns, next_try_ns, try_interval;
 
 	uint64_t generation, progress;
-	uint64_t growth_slot;
-	uint64_t growth[GROWTH_SLOTS];
+	struct pp_growth growth;
+	struct pp_growers *growers; /* NULL while it hardly grows */
+	uint64_t grown_ns;	    /* up to when growth is counted; 0: not read to the end yet */
 
 	/* As a child: whose view it waits for, as of when, and its kin in that list. */
 	struct pp_pymap *parent, *older, *younger;
@@ -166,6 +168,13 @@ int pp_pymap_new(struct pp_pymap **ret, struct pp_perfmaps *all)
 	return 0;
 }
 
+static void unwatch(struct pp_pymap *p)
+{
+	pp_perfmap_watch(p->map, NULL);
+	free(p->growers);
+	p->growers = NULL;
+}
+
 struct pp_pymap *pp_pymap_free(struct pp_pymap *p)
 {
 	if (!p)
@@ -174,6 +183,7 @@ struct pp_pymap *pp_pymap_free(struct pp_pymap *p)
 		take_view(p, p->parent);
 	stop_waiting(p);
 	serve_children(p, true);
+	unwatch(p);
 	pp_perfmap_free(p->map);
 	free(p);
 	return NULL;
@@ -267,7 +277,7 @@ void pp_pymap_opened(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t no
 	if (dev != p->dev || ino != p->ino) {
 		p->dev = dev;
 		p->ino = ino;
-		p->offset = 0;
+		p->offset = p->grown_ns = 0;
 		p->behind = true;
 		p->skip = false;
 		p->try_interval = PP_PYMAP_PATIENCE_NS;
@@ -302,27 +312,45 @@ void pp_pymap_busy(struct pp_pymap *p, uint64_t now)
 	p->next_read_ns = MAX(p->next_read_ns, now + PP_PYMAP_INTERVAL_MIN_NS);
 }
 
-static void grow(struct pp_pymap *p, uint64_t slot, uint64_t entries)
+/* Counts what a read brought. What the file held when it was first read, or read again from its
+ * beginning, is no growth. */
+static void grow(struct pp_pymap *p, uint64_t entries, uint64_t bytes, bool end, uint64_t now)
 {
-	for (; p->growth_slot < slot; p->growth_slot++) {
-		if (slot - p->growth_slot > GROWTH_SLOTS)
-			p->growth_slot = slot - GROWTH_SLOTS;
-		p->growth[(p->growth_slot + 1) % GROWTH_SLOTS] = 0;
+	if (p->grown_ns)
+		pp_growth_add(&p->growth, p->grown_ns, now, entries, bytes);
+	if (end || p->grown_ns)
+		p->grown_ns = now;
+}
+
+/* Names are looked at while the map grows, and for nothing else. */
+static void watch(struct pp_pymap *p, uint64_t now)
+{
+	bool grows = p->grown_ns && pp_growth_rate(&p->growth, now).entries >= WATCH_ENTRIES;
+
+	if (grows && !p->growers)
+		p->growers = calloc(1, sizeof(*p->growers));
+	if (!grows || !p->growers) {
+		unwatch(p);
+		return;
 	}
-	p->growth[slot % GROWTH_SLOTS] += entries;
+	pp_growers_turn(p->growers, now);
+	pp_perfmap_watch(p->map, p->growers);
 }
 
 /* Feeds what was read; whether it reached the file's end. */
 static bool feed(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now)
 {
 	struct pp_perfmap_stats before, after;
+	bool end;
 
+	watch(p, now);
 	pp_perfmap_get_stats(p->map, &before);
 	pp_perfmap_feed(p->map, data, len);
 	pp_perfmap_get_stats(p->map, &after);
-	grow(p, now / GROWTH_SLOT_NS, after.entries - before.entries);
 	p->offset += len;
-	return p->offset >= size;
+	end = p->offset >= size;
+	grow(p, after.entries - before.entries, len, end, now);
+	return end;
 }
 
 void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now)
@@ -334,14 +362,14 @@ void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t l
 	if (p->skip) {
 		p->skip = false;
 		p->offset = size;
-		p->read_ns = p->asked_ns;
+		p->read_ns = p->grown_ns = p->asked_ns;
 		serve_children(p, false);
 		return;
 	}
 	if (size < p->offset) {
 		pp_count(PP_C_perfmaps_truncated);
 		pp_perfmap_restart(p->map);
-		p->offset = 0;
+		p->offset = p->grown_ns = 0;
 	} else {
 		end = feed(p, size, data, len, now);
 		more = !end && len;
@@ -424,7 +452,7 @@ const char *pp_pymap_reason_text(enum pp_pymap_reason why)
 	return texts[why];
 }
 
-const struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p)
+struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p)
 {
 	return p->map;
 }
@@ -434,12 +462,19 @@ uint64_t pp_pymap_offset(const struct pp_pymap *p)
 	return p->offset;
 }
 
-uint64_t pp_pymap_growth(struct pp_pymap *p, uint64_t now)
+struct pp_growth_rate pp_pymap_growth(struct pp_pymap *p, uint64_t now)
 {
-	uint64_t n = 0;
+	return pp_growth_rate(&p->growth, now);
+}
 
-	grow(p, now / GROWTH_SLOT_NS, 0);
-	for (size_t i = 0; i < GROWTH_SLOTS; i++)
-		n += p->growth[i];
-	return n;
+struct pp_growth_alarm pp_pymap_alarm(struct pp_pymap *p, uint64_t now)
+{
+	struct pp_growth_rate rate = pp_growth_rate(&p->growth, now);
+
+	return pp_growers_alarm(p->growers, rate.entries, rate.bytes, now);
+}
+
+void pp_pymap_refresh(struct pp_pymap *p, uint64_t now)
+{
+	p->need_ns = MAX(p->need_ns, now);
 }

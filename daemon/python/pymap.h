@@ -11,6 +11,8 @@
 #pragma once
 
 #include "proc/reader.h"
+#include "python/growers.h"
+#include "python/growth.h"
 #include "python/perfmap.h"
 
 /* Reads of one map are this far apart: at first, and when several in a row brought nothing. */
@@ -122,7 +124,11 @@ uint64_t pp_pymap_progress(const struct pp_pymap *p);
 enum pp_pymap_state pp_pymap_state(const struct pp_pymap *p);
 enum pp_pymap_reason pp_pymap_reason(const struct pp_pymap *p); /* of the last refusal */
 const char *pp_pymap_reason_text(enum pp_pymap_reason why);
-const struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p);
-uint64_t pp_pymap_offset(const struct pp_pymap *p); /* bytes of the file read so far */
-/* Entries that came in the last minute. */
-uint64_t pp_pymap_growth(struct pp_pymap *p, uint64_t now);
+struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p); /* for looking at */
+uint64_t pp_pymap_offset(const struct pp_pymap *p);	   /* bytes of the file read so far */
+/* What came in the last minute, apart from what was there when it was first read. */
+struct pp_growth_rate pp_pymap_growth(struct pp_pymap *p, uint64_t now);
+/* Whether one name keeps coming, and which; valid until p is fed again. */
+struct pp_growth_alarm pp_pymap_alarm(struct pp_pymap *p, uint64_t now);
+/* Makes a read wanted, so that what is said about p is of now. */
+void pp_pymap_refresh(struct pp_pymap *p, uint64_t now);

@@ -21,10 +21,28 @@ static const struct pp_remedy off_spawned = {
 	"set PYTHONPERFSUPPORT=1 in the environment of its parent and restart that",
 };
 
+static const struct pp_remedy off_again = {
+	"nothing that runs has a trampoline: it was called before those were turned on, or they "
+	"were turned off again",
+	"set PYTHONPERFSUPPORT=1 and restart it, or let it call "
+	"sys.activate_stack_trampoline(\"perf\") once more and the functions anew",
+};
+
 static const struct pp_remedy late = {
 	"some of its functions run without trampolines: they were called before those were turned "
-	"on, "
-	"or in a subinterpreter",
+	"on",
+	"set PYTHONPERFSUPPORT=1 and restart it, or call those functions anew",
+};
+
+static const struct pp_remedy inner = {
+	"functions with trampolines call some that get none: in a subinterpreter, or after "
+	"sys.deactivate_stack_trampoline()",
+	"call sys.activate_stack_trampoline(\"perf\") in each subinterpreter, or once more",
+};
+
+static const struct pp_remedy mixed = {
+	"some of its threads run without trampolines: they began before those were turned on, or "
+	"in another subinterpreter",
 	"set PYTHONPERFSUPPORT=1 and restart it; in a subinterpreter call "
 	"sys.activate_stack_trampoline(\"perf\") too",
 };
@@ -77,32 +95,118 @@ static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
 	},
 };
 
+/* Why there is no map, where its /tmp says so. */
+static const struct pp_remedy missing[PP_TMP_MAX] = {
+	[PP_TMP_MISSING] = {
+		"trampolines run, but there is no /tmp in its root to write a perf map to",
+		"mount a /tmp that it can write to, and restart it",
+	},
+	[PP_TMP_READ_ONLY] = {
+		"trampolines run, but its /tmp is read-only, so there is no perf map",
+		"mount a writable /tmp (a tmpfs will do), and restart it",
+	},
+	[PP_TMP_DENIED] = {
+		"trampolines run, but its user may not write to its /tmp, so there is no perf map",
+		"give its /tmp mode 1777, and restart it",
+	},
+	[PP_TMP_FULL] = {
+		"trampolines run, but its /tmp is full, so there is no perf map",
+		"make room in its /tmp, and restart it",
+	},
+	[PP_TMP_GOOD] = {
+		"trampolines run, but it has written no perf map, though its /tmp is writable",
+		"see that it may create files (limits on open files, seccomp), and restart it",
+	},
+};
+
 static bool stubs_unnamed(const struct pp_coverage *c)
 {
 	return c->unnamed > (c->named + c->unnamed) / UNNAMED_SHARE;
 }
 
+static bool is_old(const struct pp_remedy_facts *f)
+{
+	return f->version && (f->version >> 24 < 3 || (f->version >> 16 & 0xff)) &&
+	       f->version < PP_PYVERSION_TRAMPOLINES;
+}
+
+enum pp_trampolines pp_remedy_trampolines(const struct pp_remedy_facts *f)
+{
+	switch (pp_coverage_judge(&f->coverage)) {
+	case PP_COVERED_ALL:
+		return f->inherited ? PP_TRAMPOLINES_INHERITED : PP_TRAMPOLINES_ON;
+	case PP_COVERED_LATE:
+		return PP_TRAMPOLINES_LATE;
+	case PP_COVERED_INNER:
+	case PP_COVERED_MIXED:
+		return PP_TRAMPOLINES_PARTIAL;
+	case PP_COVERED_NONE:
+		return PP_TRAMPOLINES_OFF;
+	case PP_COVERED_UNSEEN:
+	default:
+		break;
+	}
+	if (f->no_arena || is_old(f))
+		return PP_TRAMPOLINES_OFF;
+	/* Nothing that it does was seen, but it has written names. */
+	if (f->entries)
+		return PP_TRAMPOLINES_ON;
+	return PP_TRAMPOLINES_UNKNOWN;
+}
+
+const char *pp_trampolines_text(enum pp_trampolines t)
+{
+	static const char *const texts[] = {
+		[PP_TRAMPOLINES_UNKNOWN] = "unknown",
+		[PP_TRAMPOLINES_OFF] = "off",
+		[PP_TRAMPOLINES_ON] = "on",
+		[PP_TRAMPOLINES_LATE] = "late",
+		[PP_TRAMPOLINES_INHERITED] = "inherited",
+		[PP_TRAMPOLINES_PARTIAL] = "partial",
+	};
+
+	return texts[t];
+}
+
+/* What is wrong with the names of frames that have trampolines. */
+static struct pp_remedy find_unnamed(const struct pp_remedy_facts *f)
+{
+	if (f->map_full)
+		return full;
+	if (f->map == PP_PYMAP_REFUSED && f->reason == PP_PYMAP_MISSING && missing[f->tmp].problem)
+		return missing[f->tmp];
+	if (f->map == PP_PYMAP_REFUSED && refused[f->reason].problem)
+		return refused[f->reason];
+	if (f->map == PP_PYMAP_OPEN)
+		return incomplete;
+	return (struct pp_remedy){ 0 };
+}
+
 struct pp_remedy pp_remedy_find(const struct pp_remedy_facts *f)
 {
-	enum pp_trampolines trampolines = pp_coverage_trampolines(&f->coverage);
-	bool old_version = f->version && (f->version >> 24 < 3 || (f->version >> 16 & 0xff)) &&
-			   f->version < PP_PYVERSION_TRAMPOLINES;
+	enum pp_covered covered = pp_coverage_judge(&f->coverage);
+	struct pp_remedy r = { 0 };
 
-	if (old_version)
+	if (is_old(f))
 		return old;
-	if (trampolines == PP_TRAMPOLINES_OFF && !f->entries)
+	if (pp_remedy_trampolines(f) == PP_TRAMPOLINES_OFF && !f->entries && !f->inherited)
 		return f->spawned ? off_spawned : off;
-	if (stubs_unnamed(&f->coverage)) {
-		if (f->map_full)
-			return full;
-		if (f->map == PP_PYMAP_REFUSED && refused[f->reason].problem)
-			return refused[f->reason];
-		if (f->map == PP_PYMAP_OPEN)
-			return incomplete;
-	}
-	if (trampolines == PP_TRAMPOLINES_LATE || trampolines == PP_TRAMPOLINES_OFF)
+	if (stubs_unnamed(&f->coverage))
+		r = find_unnamed(f);
+	if (r.problem)
+		return r;
+	switch (covered) {
+	case PP_COVERED_NONE:
+		return off_again;
+	case PP_COVERED_LATE:
 		return late;
-	return (struct pp_remedy){ 0 };
+	case PP_COVERED_INNER:
+		return inner;
+	case PP_COVERED_MIXED:
+		return mixed;
+	default:
+		return r;
+	}
 }
 
 bool pp_remedy_is_spawned(const char *command, size_t len)

@@ -368,8 +368,61 @@ static void test_large(void **state)
 	}
 	assert_int_equal(file.reads, (file.len + PP_PYMAP_READ_MAX - 1) / PP_PYMAP_READ_MAX);
 	named(p, 0x1000, "right");
-	assert_int_equal(pp_pymap_growth(p, now), 20002);
-	assert_int_equal(pp_pymap_growth(p, now + 70 * NSEC_PER_SEC), 0);
+	/* What was there at first is no growth. */
+	assert_int_equal(pp_pymap_growth(p, now).entries, 0);
+}
+
+/* A name that keeps coming among others that come once. */
+static void test_growth(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	struct pp_growth_alarm alarm;
+	unsigned int n = 0;
+	char line[64];
+
+	(void)state;
+	write_line("1000 10 py::f:/x\n");
+	ask(p, 0x1000);
+	now += MS;
+	serve(p);
+	for (unsigned int second = 0; second < 60; second++) {
+		now += NSEC_PER_SEC;
+		for (unsigned int i = 0; i < 10; i++, n++) {
+			snprintf(line, sizeof(line), "%x 10 py::once%u:/y.py\n", 0x10000 + n * 32,
+				 n);
+			write_line(line);
+			snprintf(line, sizeof(line), "%x 10 py::leak:/z.py\n", 0x10010 + n * 32);
+			write_line(line);
+		}
+		if (second == 5)
+			assert_null(pp_pymap_alarm(p, now).grower); /* not for long enough */
+		pp_pymap_refresh(p, now);
+		now += MS;
+		serve(p);
+	}
+	assert_in_range(pp_pymap_growth(p, now).entries, 900, 1200);
+	alarm = pp_pymap_alarm(p, now);
+	assert_non_null(alarm.grower);
+	assert_int_equal(alarm.grower->name_len, 4);
+	assert_memory_equal(alarm.grower->name, "leak", 4);
+	assert_memory_equal(alarm.grower->file, "/z.py", 5);
+	assert_in_range(alarm.entries, 400, 610);
+	assert_in_range(alarm.bytes, 400 * strlen("10010 10 py::leak:/z.py\n"),
+			610 * strlen("100000 10 py::leak:/z.py\n"));
+	assert_false(alarm.severe);
+	/* It has stopped. */
+	now += 70 * NSEC_PER_SEC;
+	assert_null(pp_pymap_alarm(p, now).grower);
+	assert_int_equal(pp_pymap_growth(p, now).entries, 0);
+	/* What came while nobody read is spread over that time. */
+	for (unsigned int i = 0; i < 1000; i++) {
+		snprintf(line, sizeof(line), "%x 10 py::late:/z.py\n", 0x900000 + i * 16);
+		write_line(line);
+	}
+	now += 530 * NSEC_PER_SEC;
+	pp_pymap_refresh(p, now);
+	serve(p);
+	assert_in_range(pp_pymap_growth(p, now).entries, 80, 105);
 }
 
 static void test_exec(void **state)
@@ -604,6 +657,7 @@ int main(void)
 		TEST(test_truncated),
 		TEST(test_replaced),
 		TEST(test_large),
+		TEST(test_growth),
 		TEST(test_exec),
 		TEST(test_exit),
 		TEST(test_fork_read_in_time),

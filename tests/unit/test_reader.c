@@ -678,6 +678,76 @@ static void test_perfmap_by_path(void **state)
 	assert_int_equal(perfmap(pid), -ESRCH);
 }
 
+/* ---- A close look -----------------------------------------------------------------------------
+ */
+
+static struct pp_examined examined;
+
+static void on_examined(void *userdata, int error, const struct pp_examined *e)
+{
+	(void)userdata;
+	got.done = true;
+	got.error = error;
+	if (!e)
+		return;
+	examined = *e;
+	memcpy(got.data, e->code, e->code_len);
+}
+
+static int examine(pid_t pid, uint64_t code, size_t len, int map_fd)
+{
+	begin();
+	return wait_for(pp_reader_examine(reader, any(pid), code, len, map_fd, on_examined, NULL));
+}
+
+static void expect_tmp(pid_t pid, enum pp_tmp tmp)
+{
+	assert_return_code(examine(pid, 0, 0, -1), 0);
+	assert_int_equal(examined.tmp, tmp);
+	assert_int_equal(examined.code_len, 0);
+	assert_int_equal(examined.map_bytes, -1);
+}
+
+static void test_examine(void **state)
+{
+	static const uint8_t code[] = "some bytes of a target";
+	pid_t pid = start_target(become_nobody, true);
+	_cleanup_close_ int fd = memfd_create("map", MFD_CLOEXEC);
+	char tmp[256], moved[256];
+
+	(void)state;
+	in_root(tmp, sizeof(tmp), "/tmp");
+	in_root(moved, sizeof(moved), "/moved");
+	assert_return_code(ftruncate(fd, 12345), 0);
+	assert_return_code(examine(pid, (uintptr_t)code, sizeof(code), fd), 0);
+	assert_int_equal(examined.map_bytes, 12345);
+	assert_int_equal(examined.code_len, sizeof(code));
+	assert_memory_equal(got.data, code, sizeof(code));
+	assert_return_code(examine(pid, (uintptr_t)code, SIZE_MAX, -1), 0);
+	assert_in_range(examined.code_len, 0, PP_CODE_MAX);
+	assert_return_code(examine(pid, 16, 8, -1), 0); /* nothing is mapped there */
+	assert_int_equal(examined.code_len, 0);
+
+	assert_return_code(chmod(tmp, 0755), 0);
+	expect_tmp(pid, PP_TMP_DENIED);
+	assert_return_code(chmod(tmp, 01777), 0);
+	expect_tmp(pid, PP_TMP_GOOD);
+	assert_return_code(mount("none", tmp, "tmpfs", MS_RDONLY, NULL), 0);
+	expect_tmp(pid, PP_TMP_READ_ONLY);
+	assert_return_code(umount(tmp), 0);
+	assert_return_code(rename(tmp, moved), 0);
+	expect_tmp(pid, PP_TMP_MISSING);
+	put_file("/tmp", "no directory", -1);
+	expect_tmp(pid, PP_TMP_MISSING);
+	assert_return_code(unlink(tmp), 0);
+	assert_return_code(symlink("/moved", tmp), 0); /* within its root */
+	expect_tmp(pid, PP_TMP_GOOD);
+	assert_return_code(unlink(tmp), 0);
+	assert_return_code(rename(moved, tmp), 0);
+	stop_target(pid);
+	assert_int_equal(examine(pid, 0, 0, -1), -ESRCH);
+}
+
 /* ---- Chunks ------------------------------------------------------------------------------------
  */
 
@@ -878,6 +948,7 @@ int main(int argc, char **argv)
 		TEST(test_perfmap_held),
 		TEST(test_perfmap_of_dropped_privileges),
 		TEST(test_perfmap_by_path),
+		TEST(test_examine),
 		TEST(test_read),
 		TEST(test_debugfile),
 		TEST(test_never_answers),
