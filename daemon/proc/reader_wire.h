@@ -67,7 +67,9 @@ _Static_assert(PP_READ_MAX <= PP_READER_TEXT_MAX, "a chunk fits a message");
 
 /* Executable mappings' text beyond this is cut: a path may be 4 KiB long, four thousand times. */
 #define PP_SCAN_MAPS_MAX (4 * MIB)
-#define PP_SCAN_TEXT_MAX 4096 /* cmdline, cgroup */
+#define PP_SCAN_TEXT_MAX 4096 /* cmdline */
+/* A line for each of v1's hierarchies; Kubernetes in a container makes paths of 300 bytes. */
+#define PP_SCAN_CGROUP_MAX (16 * KIB)
 
 /* ---- The child's side ------------------------------------------------------------------------ */
 
