@@ -43,7 +43,7 @@ struct pp_scope {
 	bool tree;
 	int64_t uid; /* -1: any */
 	bool python;
-	char *command, *unit; /* NULL: any */
+	char *command, *unit, *slice, *container, *pod; /* NULL: any */
 };
 
 /* object may be NULL: everything. *ret_bad names the member that will not do, with -EINVAL. */

@@ -59,7 +59,9 @@ int pp_api_process(struct pp_api *api, const struct pp_process *p, json_t **ret)
 	else
 		r |= json_object_set_new(o, "command", json_string(""));
 	r |= set_atom(o, "unit", p->unit);
+	r |= set_atom(o, "slice", p->slice);
 	r |= set_atom(o, "container", p->container);
+	r |= set_atom(o, "pod", p->pod);
 	r |= set_python(o, &py);
 	if (r)
 		return -ENOMEM;

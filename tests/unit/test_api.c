@@ -241,13 +241,23 @@ static void fill(struct world *w)
 	add(w->always, 4, w->node_py, PP_END_NO_MAPPING, 80);
 }
 
+#define CONTAINER "5ac2f0a4f0cbe1b5e2dd0a56b8b7b7d8a8a0f7d2f2d0a1b2c3d4e5f60718293a"
+#define POD	  "3b9d7b4e-1c55-4c3a-9b0e-6f1f0f3f9a11"
+
+static struct pp_atom *label(struct pp_atom *atom, const char *text)
+{
+	atom->len = (uint32_t)strlen(text);
+	strcpy(atom->text, text);
+	return atom;
+}
+
 /* 1: the caller's Python. 2: root's. 3: the caller's, not dumpable. 4: the caller's child of 1. */
 static int set_up(void **state)
 {
 	static struct {
 		struct pp_atom atom;
-		char text[16];
-	} unit = { { .len = 9 }, "a.service" };
+		char text[80];
+	} unit, slice, container, pod, lxc;
 	static const pid_t pids[] = { 101, 102, 103, 104 }, parents[] = { 1, 1, 1, 101 };
 	static const char *const comms[] = { "python3", "python3", "ssh-agent", "x\xff" };
 	struct world *w = calloc(1, sizeof(*w));
@@ -272,8 +282,11 @@ static int set_up(void **state)
 					  .dumpable = i != 2 };
 		strcpy(p->comm, comms[i]);
 	}
-	w->processes[0].unit = &unit.atom;
-	strcpy(unit.atom.text, "a.service");
+	w->processes[0].unit = label(&unit.atom, "a.service");
+	w->processes[0].slice = label(&slice.atom, "a.slice");
+	w->processes[0].container = label(&container.atom, CONTAINER);
+	w->processes[0].pod = label(&pod.atom, POD);
+	w->processes[1].container = label(&lxc.atom, "web1web1web1web1");
 	w->frequency = 19;
 	fill(w);
 	strcpy(w->dir, "/tmp/pyprof-test-XXXXXX");
@@ -426,6 +439,9 @@ static void list_as_root(const char *path)
 	CHECK(json_integer_value(json_object_get(r.parameters, "hidden")) == 0);
 	CHECK(strcmp(json_string_value(json_object_get(p, "python")), "3.13.1") == 0);
 	CHECK(strcmp(json_string_value(json_object_get(p, "unit")), "a.service") == 0);
+	CHECK(strcmp(json_string_value(json_object_get(p, "slice")), "a.slice") == 0);
+	CHECK(strcmp(json_string_value(json_object_get(p, "container")), CONTAINER) == 0);
+	CHECK(strcmp(json_string_value(json_object_get(p, "pod")), POD) == 0);
 	CHECK(json_real_value(json_object_get(p, "coverage")) == 1.0);
 	CHECK(!json_object_get(p, "remedy"));
 	p = json_array_get(list, 1);
@@ -540,6 +556,17 @@ static void profile_as_root(const char *path)
 	expect_samples(c, json_pack("{s:s}", "command", "python3"), 35);
 	expect_samples(c, json_pack("{s:s}", "command", "python"), 0);
 	expect_samples(c, json_pack("{s:s}", "unit", "a.service"), 15);
+	expect_samples(c, json_pack("{s:s}", "unit", "a.servic"), 0);
+	expect_samples(c, json_pack("{s:s}", "slice", "a.slice"), 15);
+	expect_samples(c, json_pack("{s:s}", "pod", POD), 15);
+	expect_samples(c, json_pack("{s:s}", "container", CONTAINER), 15);
+	expect_samples(c, json_pack("{s:s}", "container", "5ac2f0a4f0cb"), 15);
+	expect_samples(c, json_pack("{s:s}", "container", "5ac2f0a4f0c"), 0);
+	expect_samples(c, json_pack("{s:s}", "container", "5ac2f0a4f0ca"), 0);
+	expect_samples(c, json_pack("{s:s}", "container", CONTAINER "0"), 0);
+	expect_samples(c, json_pack("{s:s}", "container", "web1web1web1web1"), 20);
+	expect_samples(c, json_pack("{s:s}", "container", "web1web1web1"), 0);
+	expect_samples(c, json_pack("{s:s, s:s}", "container", CONTAINER, "unit", "b"), 0);
 	expect_samples(c, json_pack("{s:i}", "uid", 0), 20);
 	expect_samples(c, json_pack("{s:b}", "python", 1), 35);
 	expect_samples(c, json_pack("{s:b}", "python", 0), 155);
