@@ -100,7 +100,8 @@ static void on_gone(void *userdata)
 	d->profile = NULL;
 }
 
-static void mark(void *userdata, struct pp_store *store)
+/* In one go: a delta is short, and is emptied all the time. */
+static bool mark(void *userdata, struct pp_store *store, struct pp_mark *at _unused_)
 {
 	const struct pp_delta *d = userdata;
 
@@ -108,6 +109,7 @@ static void mark(void *userdata, struct pp_store *store)
 		pp_stacks_mark(store->stacks, d->counts.entries[i].node);
 	for (uint32_t i = 0; i < d->nr_unnamed; i++)
 		pp_frames_mark(store->frames, d->unnamed[i].frame);
+	return false;
 }
 
 static void swept(void *userdata, struct pp_store *store)
