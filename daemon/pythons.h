@@ -19,7 +19,9 @@ struct pp_store;
 /* What the reader found when it looked at a Python closely: see pythons_doctor.c. */
 struct pp_examination {
 	bool wanted, asking;
-	uint64_t done_ns; /* 0: never */
+	bool reading;	   /* its map is read on */
+	uint64_t asked_ns; /* since when */
+	uint64_t done_ns;  /* 0: never */
 	enum pp_tmp tmp;
 	int64_t map_bytes; /* -1: not known */
 	struct pp_stub stub;

@@ -30,11 +30,14 @@ struct look {
 void pp_pythons_examine(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
 {
 	(void)ps;
+	if (py->pymap && !py->exam.reading) {
+		py->exam.reading = true;
+		py->exam.asked_ns = now_ns;
+		pp_pymap_refresh(py->pymap, now_ns);
+	}
 	if (py->exam.asking || (py->exam.done_ns && now_ns < py->exam.done_ns + FRESH_NS))
 		return;
 	py->exam.wanted = true;
-	if (py->pymap)
-		pp_pymap_refresh(py->pymap, now_ns);
 }
 
 /* Goes through the mappings of generated code; how many names begin in them. *ret_one: one. */
@@ -123,6 +126,18 @@ static int ask(struct pp_pythons *ps, struct pp_python *py)
 	return 0;
 }
 
+/* Whether its map is still being read on. */
+static bool reads_on(struct pp_pythons *ps, struct pp_python *py)
+{
+	if (!py->exam.reading)
+		return false;
+	py->exam.reading = py->pymap && py->process->alive &&
+			   pp_pymap_refreshing(py->pymap, py->exam.asked_ns);
+	if (py->exam.reading)
+		pp_pythons_serve(ps, py, pp_now_ns());
+	return py->exam.reading;
+}
+
 size_t pp_pythons_examining(struct pp_pythons *ps)
 {
 	size_t left = 0;
@@ -130,6 +145,7 @@ size_t pp_pythons_examining(struct pp_pythons *ps)
 	for (struct pp_python *py = ps->newest; py; py = py->older) {
 		int r = -EAGAIN;
 
+		left += reads_on(ps, py);
 		if (!py->exam.wanted)
 			continue;
 		if (!py->process->alive)

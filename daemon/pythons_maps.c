@@ -69,8 +69,6 @@ static enum pp_pymap_reason reason_of_answer(enum pp_perfmap_answer a)
 	}
 }
 
-static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns);
-
 /* It is tried again and again, and counted once. That there is none is no refusal. */
 static void refuse_map(struct pp_python *py, enum pp_pymap_reason why, uint64_t now_ns)
 {
@@ -100,7 +98,7 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 		pp_pymap_opened(py->pymap, found->key.dev, found->key.ino, now_ns);
 	}
 	pp_pythons_settle(rq->pythons, py);
-	serve(rq->pythons, py, now_ns);
+	pp_pythons_serve(rq->pythons, py, now_ns);
 	request_free(rq);
 }
 
@@ -116,7 +114,7 @@ static void on_data(void *userdata, int error, uint64_t size, const void *data, 
 	else
 		pp_pymap_data(py->pymap, size, data, len, now_ns);
 	pp_pythons_settle(rq->pythons, py);
-	serve(rq->pythons, py, now_ns);
+	pp_pythons_serve(rq->pythons, py, now_ns);
 	request_free(rq);
 }
 
@@ -137,7 +135,7 @@ static void let_go(struct pp_python *py)
 }
 
 /* Does what the map wants now. */
-static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
+void pp_pythons_serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
 {
 	struct pp_target target = pp_process_target(py->process);
 	struct pp_pymap_request want;
@@ -195,7 +193,7 @@ void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
 		if (!py->pymap)
 			continue;
 		pp_pythons_settle(ps, py);
-		serve(ps, py, now_ns);
+		pp_pythons_serve(ps, py, now_ns);
 		look_why(ps, py, now_ns);
 		if (is_over(py, now_ns))
 			let_go(py);

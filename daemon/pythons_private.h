@@ -12,5 +12,7 @@ struct pp_pythons {
 	size_t examining; /* looks in flight */
 };
 
+/* Does what its map wants now. */
+void pp_pythons_serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns);
 /* New entries came: settles what was waiting for them. */
 void pp_pythons_settle(struct pp_pythons *ps, struct pp_python *py);

@@ -53,7 +53,8 @@ enum pp_pyframe pp_pyframe_native(const char *name, size_t len)
 
 static bool is_stub(uint8_t class)
 {
-	return class == PP_PYFRAME_NAMED || class == PP_PYFRAME_UNNAMED;
+	return class == PP_PYFRAME_NAMED || class == PP_PYFRAME_UNNAMED ||
+	       class == PP_PYFRAME_PENDING;
 }
 
 void pp_coverage_add(struct pp_coverage *c, const uint8_t *classes, size_t n, uint64_t weight)

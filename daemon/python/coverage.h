@@ -15,6 +15,7 @@ enum pp_pyframe {
 	PP_PYFRAME_EVAL,    /* the eval loop */
 	PP_PYFRAME_NAMED,   /* a trampoline stub with its name */
 	PP_PYFRAME_UNNAMED, /* a trampoline stub whose name is missing */
+	PP_PYFRAME_PENDING, /* a trampoline stub whose name is being looked up: counts as neither */
 };
 
 /* The class of a native function by its name (without offset). */

@@ -478,3 +478,8 @@ void pp_pymap_refresh(struct pp_pymap *p, uint64_t now)
 {
 	p->need_ns = MAX(p->need_ns, now);
 }
+
+bool pp_pymap_refreshing(const struct pp_pymap *p, uint64_t since)
+{
+	return p->wanted && p->open && may_come(p, since);
+}

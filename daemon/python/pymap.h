@@ -130,5 +130,6 @@ uint64_t pp_pymap_offset(const struct pp_pymap *p);	   /* bytes of the file read
 struct pp_growth_rate pp_pymap_growth(struct pp_pymap *p, uint64_t now);
 /* Whether one name keeps coming, and which; valid until p is fed again. */
 struct pp_growth_alarm pp_pymap_alarm(struct pp_pymap *p, uint64_t now);
-/* Makes a read wanted, so that what is said about p is of now. */
+/* Makes a read wanted, so that what is said about p is of now; whether it is still to come. */
 void pp_pymap_refresh(struct pp_pymap *p, uint64_t now);
+bool pp_pymap_refreshing(const struct pp_pymap *p, uint64_t since);

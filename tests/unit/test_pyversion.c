@@ -91,6 +91,7 @@ static struct pp_coverage coverage_of(const char *stack)
 		classes[i] = stack[i] == 'e'   ? PP_PYFRAME_EVAL
 			     : stack[i] == 'n' ? PP_PYFRAME_NAMED
 			     : stack[i] == 'u' ? PP_PYFRAME_UNNAMED
+			     : stack[i] == 'p' ? PP_PYFRAME_PENDING
 					       : PP_PYFRAME_OTHER;
 	pp_coverage_add(&c, classes, n, 3);
 	return c;
@@ -118,6 +119,8 @@ static void test_coverage(void **state)
 	expect(".en..eu..en...", 2, 1, 0, 0);
 	/* In the stub itself: about to call. */
 	expect("n..en..", 2, 0, 0, 0);
+	/* Being looked up. */
+	expect(".ep..en..ep...", 1, 0, 0, 0);
 	/* No trampolines. */
 	expect(".e...e...e...", 0, 0, 3, 0);
 	/* Turned on late: what called into trampolined code has none. */
