@@ -303,6 +303,7 @@ struct pp_remedy_facts pp_python_facts(const struct pp_python *py, uint64_t now_
 		facts.map = pp_pymap_state(py->pymap);
 		facts.reason = pp_pymap_reason(py->pymap);
 		facts.map_full = stats.full;
+		facts.map_shared = pp_pymap_is_shared(py->pymap);
 		facts.entries = stats.entries;
 	}
 	return facts;

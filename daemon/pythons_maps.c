@@ -79,6 +79,19 @@ static void refuse_map(struct pp_python *py, enum pp_pymap_reason why, uint64_t 
 	pp_count(PP_C_perfmaps_refused);
 }
 
+/* Containers may share a /tmp and have the same pid inside: then their maps are one file. Two lives
+ * of one pid may have the same file, too, one after the other: that is no sharing. */
+static void find_sharers(struct pp_pythons *ps, struct pp_python *py, const struct pp_file_key *key)
+{
+	for (struct pp_python *other = ps->newest; other; other = other->older) {
+		if (!other->pymap || other->process->pid == py->process->pid ||
+		    !pp_pymap_holds(other->pymap, key->dev, key->ino))
+			continue;
+		pp_pymap_share(other->pymap);
+		pp_pymap_share(py->pymap);
+	}
+}
+
 static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found *found, int *fd)
 {
 	struct request *rq = userdata;
@@ -96,6 +109,7 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 		free(py->path);
 		py->path = strdup(found->path);
 		pp_pymap_opened(py->pymap, found->key.dev, found->key.ino, now_ns);
+		find_sharers(rq->pythons, py, &found->key);
 	}
 	pp_pythons_settle(rq->pythons, py);
 	pp_pythons_serve(rq->pythons, py, now_ns);

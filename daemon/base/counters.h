@@ -13,6 +13,8 @@
 	X(sideband_lost, "life-cycle records lost by the kernel; processes are read again")    \
 	X(perfmap_lines_bad, "lines of perf maps that are no entries")                         \
 	X(perfmap_names_cut, "names in perf maps cut to 64 KiB")                               \
+	X(perfmap_entries_contested,                                                           \
+	  "entries of perf maps not believed: two processes share the file and the address")   \
 	X(perfmap_entries_refused, "entries of perf maps over a limit")                        \
 	X(perfmap_bytes_refused, "bytes of perf maps over the limit of one map")               \
 	X(files_refused, "mapped files over the table's limit")                                \

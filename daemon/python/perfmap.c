@@ -10,6 +10,7 @@
  */
 #include "python/perfmap.h"
 #include "base/counters.h"
+#include "python/contest.h"
 #include "python/frontier.h"
 #include "python/growers.h"
 #include "python/perfline.h"
@@ -39,6 +40,8 @@ struct pp_perfmap {
 	size_t unchecked; /* bytes of names taken since the budget was looked at */
 	struct pp_frontier frontier;
 	struct pp_growers *growers; /* not ours; NULL: nobody counts */
+	/* NULL where the file is this process's alone; above: of the parent's entries. */
+	struct pp_contest *contest, *above;
 	uint64_t replaced;
 	struct pp_perfmap_stats stats;
 };
@@ -183,6 +186,9 @@ static void add(struct pp_perfmap *map, const struct pp_perfline *entry, size_t 
 	map->stats.entries++;
 	if (map->growers)
 		pp_growers_add(map->growers, &name, line_len);
+	if (map->contest &&
+	    pp_contest_add(map->contest, entry->start, entry->size, pp_hash(entry->name, len)))
+		map->replaced++;
 	if (pp_frontier_cross(&map->frontier, entry->start, entry->start + entry->size))
 		map->replaced++;
 }
@@ -317,6 +323,8 @@ struct pp_perfmap *pp_perfmap_free(struct pp_perfmap *map)
 	tail_drop(map);
 	pp_runs_done(&map->runs);
 	pp_frontier_done(&map->frontier);
+	pp_contest_unref(map->contest);
+	pp_contest_unref(map->above);
 	map->all->used -= sizeof(*map);
 	pp_names_unref(map->own);
 	pp_names_unref(map->dictionary);
@@ -368,7 +376,27 @@ int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent)
 		pp_frontier_add_span(&child->frontier, pp_run_start(child->runs.runs[i]),
 				     pp_run_end(child->runs.runs[i]));
 	child->replaced++;
+	pp_contest_unref(child->above);
+	child->above = pp_contest_ref(parent->contest ?: parent->above);
 	return 0;
+}
+
+int pp_perfmap_contest(struct pp_perfmap *map)
+{
+	map->replaced++;
+	return map->contest ? 0 : pp_contest_new(&map->contest, &map->all->used);
+}
+
+/* Whether a piece is of the process's own writing, or its parent's. */
+static bool is_believed(const struct pp_perfmap *map, uint64_t start, uint64_t address)
+{
+	enum pp_contest_state state = PP_CONTEST_NONE;
+
+	if (map->contest)
+		state = pp_contest_at(map->contest, start, address);
+	if (state == PP_CONTEST_NONE && map->above)
+		state = pp_contest_at(map->above, start, address);
+	return state == PP_CONTEST_ONE || (state == PP_CONTEST_NONE && !map->contest);
 }
 
 bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfmap_entry *ret)
@@ -378,7 +406,7 @@ bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfm
 
 	settle(map);
 	piece = pp_runs_find(&map->runs, address, &run);
-	if (!piece)
+	if (!piece || !is_believed(map, piece->start, address))
 		return false;
 	ret->start = piece->start;
 	ret->size = piece->size;

@@ -53,6 +53,13 @@ void pp_perfmap_restart(struct pp_perfmap *map);
  */
 int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent);
 
+/*
+ * Other processes write to the same file: what is fed from here on (the file again, from its
+ * beginning) names an address only where all its entries have one name; see contest.h. Children are
+ * given that judgement with the entries. Returns 0 or -ENOMEM.
+ */
+int pp_perfmap_contest(struct pp_perfmap *map);
+
 /* What is visible at an address: the entry, or the piece of it that later ones left over. */
 struct pp_perfmap_entry {
 	uint64_t start;

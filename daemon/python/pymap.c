@@ -26,14 +26,17 @@ struct pp_pymap {
 	struct pp_perfmaps *all;
 	struct pp_perfmap *map;
 	bool wanted, open, gone;
-	bool tried; /* the file was looked for at least once */
-	bool skip;  /* what the file holds is not ours: only its size is of interest */
+	bool tried;  /* the file was looked for at least once */
+	bool skip;   /* what the file holds is not ours: only its size is of interest */
+	bool shared; /* others write to the file, too */
 	enum pp_pymap_reason reason;
 	enum pp_pymap_action in_flight;
+	bool outdated;	   /* the read in flight is of another place than wanted now */
 	uint64_t asked_ns; /* when it was */
 
 	uint64_t dev, ino, offset;
-	bool behind; /* the last read did not reach the end */
+	uint64_t from; /* where this life began to read the file */
+	bool behind;   /* the last read did not reach the end */
 	uint64_t read_ns, need_ns;
 	uint64_t next_read_ns, read_interval;
 	uint32_t empty_reads;
@@ -277,9 +280,9 @@ void pp_pymap_opened(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t no
 	if (dev != p->dev || ino != p->ino) {
 		p->dev = dev;
 		p->ino = ino;
-		p->offset = p->grown_ns = 0;
+		p->offset = p->from = p->grown_ns = 0;
 		p->behind = true;
-		p->skip = false;
+		p->skip = p->shared = false;
 		p->try_interval = PP_PYMAP_PATIENCE_NS;
 		pp_perfmap_restart(p->map);
 	}
@@ -287,6 +290,19 @@ void pp_pymap_opened(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t no
 	p->reason = PP_PYMAP_OK;
 	p->empty_reads = 0;
 	tried(p, now);
+}
+
+void pp_pymap_share(struct pp_pymap *p)
+{
+	if (p->shared || pp_perfmap_contest(p->map) < 0)
+		return;
+	p->shared = p->behind = true;
+	p->outdated = p->in_flight == PP_PYMAP_DO_READ;
+	p->offset = p->from;
+	p->read_ns = p->grown_ns = 0;
+	p->next_read_ns = 0;
+	p->progress++;
+	pp_perfmap_restart(p->map);
 }
 
 void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
@@ -301,7 +317,7 @@ void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now
 
 void pp_pymap_failed(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
 {
-	p->open = false;
+	p->open = p->outdated = false;
 	pp_pymap_refused(p, why, now);
 }
 
@@ -359,9 +375,13 @@ void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t l
 
 	p->in_flight = PP_PYMAP_NOTHING;
 	p->progress++;
+	if (p->outdated) {
+		p->outdated = false;
+		return;
+	}
 	if (p->skip) {
 		p->skip = false;
-		p->offset = size;
+		p->offset = p->from = size;
 		p->read_ns = p->grown_ns = p->asked_ns;
 		serve_children(p, false);
 		return;
@@ -450,6 +470,16 @@ const char *pp_pymap_reason_text(enum pp_pymap_reason why)
 	};
 
 	return texts[why];
+}
+
+bool pp_pymap_holds(const struct pp_pymap *p, uint64_t dev, uint64_t ino)
+{
+	return p->open && p->dev == dev && p->ino == ino;
+}
+
+bool pp_pymap_is_shared(const struct pp_pymap *p)
+{
+	return p->shared;
 }
 
 struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p)

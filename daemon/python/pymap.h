@@ -98,6 +98,9 @@ void pp_pymap_next(struct pp_pymap *p, uint64_t now, struct pp_pymap_request *re
 /* The file was opened. dev/ino tell whether it is the one held before: another is read from its
  * beginning, over the names there are. */
 void pp_pymap_opened(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t now);
+/* Another process was found to hold p's file as its own map (its pid inside is the same, and its
+ * /tmp): it is read again from where p began, and names only what cannot be the other's. */
+void pp_pymap_share(struct pp_pymap *p);
 void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now);
 /* Bytes from the offset asked for, as many as there were or fewer; size: the file's when read. Less
  * than the offset means that it was truncated: it is read again over the names there are. */
@@ -124,6 +127,8 @@ uint64_t pp_pymap_progress(const struct pp_pymap *p);
 enum pp_pymap_state pp_pymap_state(const struct pp_pymap *p);
 enum pp_pymap_reason pp_pymap_reason(const struct pp_pymap *p); /* of the last refusal */
 const char *pp_pymap_reason_text(enum pp_pymap_reason why);
+bool pp_pymap_holds(const struct pp_pymap *p, uint64_t dev, uint64_t ino);
+bool pp_pymap_is_shared(const struct pp_pymap *p);
 struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p); /* for looking at */
 uint64_t pp_pymap_offset(const struct pp_pymap *p);	   /* bytes of the file read so far */
 /* What came in the last minute, apart from what was there when it was first read. */

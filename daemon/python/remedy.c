@@ -57,6 +57,11 @@ static const struct pp_remedy full = {
 	"find what keeps making code (eval, exec, namedtuple), or restart it",
 };
 
+static const struct pp_remedy shared = {
+	"its perf map is another container's as well, with functions at the same addresses",
+	"give each container a /tmp of its own, or leave address randomization on",
+};
+
 static const struct pp_remedy incomplete = {
 	"functions run that its perf map does not have: it was truncated, replaced, or could not "
 	"be "
@@ -178,7 +183,7 @@ static struct pp_remedy find_unnamed(const struct pp_remedy_facts *f)
 	if (f->map == PP_PYMAP_REFUSED && refused[f->reason].problem)
 		return refused[f->reason];
 	if (f->map == PP_PYMAP_OPEN)
-		return incomplete;
+		return f->map_shared ? shared : incomplete;
 	return (struct pp_remedy){ 0 };
 }
 
