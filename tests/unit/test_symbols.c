@@ -391,6 +391,45 @@ static void test_demangle(void **state)
 	assert_string_equal(small, "abcd...");
 }
 
+/*
+ * Names whose demangled form doubles with each of 60 steps: a pair of what the step before it made.
+ * C++ counts its substitutions, Rust refers back to offsets.
+ */
+static void test_demangle_doubling(void **state)
+{
+	static const char base36[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	static const char base62[] =
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	char cpp[4096] = "_Z1fI1AIiiE", rust[4096] = "_RINvC1a1bTmmE", buf[PP_ELF_NAME_MAX];
+	size_t pair = strlen("INvC1a1b");
+
+	(void)state;
+	for (int i = 0; i < 60; i++) {
+		size_t at = strlen(rust) - strlen("_R");
+		char back[4] = { 0 }, number[4] = "";
+		size_t digits = 0;
+
+		if (i >= 36)
+			number[digits++] = base36[i / 36];
+		number[digits] = base36[i % 36];
+		sprintf(cpp + strlen(cpp), "S0_IS%s_S%s_E", number, number);
+		digits = 0;
+		if (pair - 1 >= 62)
+			back[digits++] = base62[(pair - 1) / 62];
+		back[digits] = base62[(pair - 1) % 62];
+		sprintf(rust + strlen(rust), "TB%s_B%s_E", back, back);
+		pair = at;
+	}
+	strcat(cpp, "Evv");
+	strcat(rust, "E");
+	assert_int_equal(pp_demangle(rust, buf, sizeof(buf)), sizeof(buf) - 1);
+	assert_int_equal(strncmp(buf, "a::b::<(u32, u32), ((u32, u32), (u32, u32)), ", 45), 0);
+	assert_string_equal(buf + sizeof(buf) - 4, "...");
+	assert_int_equal(pp_demangle(cpp, buf, sizeof(buf)), sizeof(buf) - 1);
+	assert_int_equal(strncmp(buf, "f<A<int, int>, ", 15), 0);
+	assert_string_equal(buf + sizeof(buf) - 4, "...");
+}
+
 static void test_identity(void **state)
 {
 	struct pp_elf_info info;
@@ -470,13 +509,13 @@ static void test_libc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_symtab),	      cmocka_unit_test(test_dynsym),
-		cmocka_unit_test(test_minidebug),     cmocka_unit_test(test_minidebug_bomb),
-		cmocka_unit_test(test_debug_file),    cmocka_unit_test(test_debuglink),
-		cmocka_unit_test(test_plt),	      cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_demangle),      cmocka_unit_test(test_identity),
-		cmocka_unit_test(test_cold_loop),     cmocka_unit_test(test_libc),
-		cmocka_unit_test(test_no_neighbours),
+		cmocka_unit_test(test_symtab),	   cmocka_unit_test(test_dynsym),
+		cmocka_unit_test(test_minidebug),  cmocka_unit_test(test_minidebug_bomb),
+		cmocka_unit_test(test_debug_file), cmocka_unit_test(test_debuglink),
+		cmocka_unit_test(test_plt),	   cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_demangle),   cmocka_unit_test(test_demangle_doubling),
+		cmocka_unit_test(test_identity),   cmocka_unit_test(test_cold_loop),
+		cmocka_unit_test(test_libc),	   cmocka_unit_test(test_no_neighbours),
 	};
 
 	return cmocka_run_group_tests(tests, setup, scratch_teardown);
