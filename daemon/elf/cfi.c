@@ -14,11 +14,11 @@
 #include "elf/cfi_program.h"
 
 /* Bounds: the largest seen is chromium's with 34 MB and a million functions. */
-#define EH_FRAME_MAX (256 * MIB)
-#define FDES_MAX     (4U << 20)
+#define EH_FRAME_MAX (64 * MIB)
+#define FDES_MAX     (2U << 20)
 #define CIES_MAX     65536
-#define BAD_MAX	     (1U << 20) /* broken entries: then it is not an .eh_frame */
-#define ROWS_MAX     PP_TABLE_ROWS_MAX
+#define BAD_MAX	     (1U << 20)	  /* broken entries: then it is not an .eh_frame */
+#define ROWS_MAX     (4U << 20)	  /* more make no image that a table may have */
 #define CODE_MAX     (2048 * MIB) /* from the first function to the last: offsets are 32 bits */
 
 struct fde {
