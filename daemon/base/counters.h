@@ -36,6 +36,7 @@
 	X(unwind_entries_bad, "entries of .eh_frame that could not be decoded")                \
 	X(worker_failed, "files that crashed or stalled the ELF worker")                       \
 	X(worker_refused, "answers of the ELF worker that did not hold up")                    \
+	X(worker_put_off, "mapped files that wait, as the ELF worker did much for their user") \
 	X(objects_refused, "mapped files over the limit; they stay unnamed")                   \
 	X(mappings_cut, "executable mappings over a process's limit")                          \
 	X(processes_late, "samples of processes that ended too long before; lost")             \
