@@ -24,7 +24,7 @@
 /* Batches of names of one file that the worker died of, or over: it costs the file its names. */
 #define NAMES_FAILED_MAX 2
 #define REOPEN_NS	 (10 * NSEC_PER_SEC) /* after that; or when only the dead had mapped it */
-#define OWED_NS		 (1 * NSEC_PER_SEC) /* after all who map it owed; somebody else may by then */
+#define OWED_NS		 (1 * NSEC_PER_SEC)  /* all who map it owed; another may by then */
 /* A table that was evicted and is asked for again: not at every sample, where the budget is too
  * small for what runs. */
 #define RELOAD_NS (10 * NSEC_PER_SEC)
