@@ -38,7 +38,8 @@ struct pp_python {
 	int fd;			       /* of the map, -1: not open */
 	uint32_t version;	       /* see python/version.h; 0: unknown */
 	bool is_python, arena;
-	bool asking; /* the reader has a request for the map */
+	bool jitdump; /* it has mapped one */
+	bool asking;  /* the reader has a request for the map */
 	/* The process has ended, and the map was let go; what it was then: */
 	bool over, map_full;
 	enum pp_pymap_state map_state;

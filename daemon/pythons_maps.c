@@ -97,6 +97,7 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 	struct request *rq = userdata;
 	struct pp_python *py = rq->process->python;
 	uint64_t now_ns = pp_now_ns();
+	int r;
 
 	py->asking = false;
 	if (error) {
@@ -108,7 +109,12 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 		py->fd = TAKE_FD(*fd);
 		free(py->path);
 		py->path = strdup(found->path);
-		pp_pymap_opened(py->pymap, found->key.dev, found->key.ino, now_ns);
+		r = pp_pymap_opened(py->pymap,
+				    found->answer == PP_PERFMAP_DUMP ? PP_PYMAP_JITDUMP
+								     : PP_PYMAP_LINES,
+				    found->key.dev, found->key.ino, now_ns);
+		if (r < 0)
+			refuse_map(py, PP_PYMAP_ERROR, now_ns);
 		find_sharers(rq->pythons, py, &found->key);
 	}
 	pp_pythons_settle(rq->pythons, py);
@@ -163,7 +169,7 @@ void pp_pythons_serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_
 	if (!rq)
 		r = -ENOMEM;
 	else if (want.action == PP_PYMAP_DO_OPEN)
-		r = pp_reader_perfmap(ps->reader, target, on_perfmap, rq);
+		r = pp_reader_perfmap(ps->reader, target, py->jitdump, on_perfmap, rq);
 	else
 		r = pp_reader_read(ps->reader, target, py->fd, want.offset, want.len, on_data, rq);
 	if (r >= 0) {

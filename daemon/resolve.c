@@ -78,7 +78,8 @@ static enum pp_pyframe classify(struct pp_resolve *r, uint32_t frame)
 	const char *name;
 	size_t len;
 
-	if (f->kind == PP_KIND_PYTHON && pp_frames_is_pending(r->store->frames, frame))
+	/* One with a note may wait for long. */
+	if (f->kind == PP_KIND_PYTHON && pp_frames_is_pending(r->store->frames, frame) && !f->file)
 		return PP_PYFRAME_PENDING;
 	if (f->kind == PP_KIND_PYTHON)
 		return f->name ? PP_PYFRAME_NAMED : PP_PYFRAME_UNNAMED;

@@ -17,6 +17,10 @@
 	  "entries of perf maps not believed: two processes share the file and the address")   \
 	X(perfmap_entries_refused, "entries of perf maps over a limit")                        \
 	X(perfmap_bytes_refused, "bytes of perf maps over the limit of one map")               \
+	X(jitdumps_foreign, "jitdumps without a header, or of another version or machine")     \
+	X(jitdump_records_bad, "records of jitdumps that make no sense")                       \
+	X(jitdump_damaged, "places in jitdumps where records broke off or come twice")         \
+	X(jitdump_unflushed, "addresses sampled whose names were in their writer's buffer")    \
 	X(files_refused, "mapped files over the table's limit")                                \
 	X(files_unidentified, "mapped files that could not be identified any more")            \
 	X(files_unreadable, "mapped files that are no ELF or could not be read")               \

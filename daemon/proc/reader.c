@@ -282,12 +282,13 @@ int pp_reader_identify(struct pp_reader *r, struct pp_target target, const struc
 	return send_call(&c, &q, &path, 1, -1);
 }
 
-int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, pp_reader_perfmap_fn fn,
-		      void *userdata)
+int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, bool jitdump,
+		      pp_reader_perfmap_fn fn, void *userdata)
 {
 	struct call c = { r, target, PP_READER_PERFMAP, { .perfmap = fn }, userdata };
+	struct pp_reader_request q = { .want_fd = jitdump };
 
-	return send_call(&c, &(struct pp_reader_request){ 0 }, NULL, 0, -1);
+	return send_call(&c, &q, NULL, 0, -1);
 }
 
 int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_t offset,

@@ -85,6 +85,7 @@ int pp_reader_identify(struct pp_reader *r, struct pp_target target, const struc
 /* ---- Perf maps ------------------------------------------------------------------------------- */
 
 enum pp_perfmap_answer {
+	PP_PERFMAP_DUMP, /* a jitdump that the process holds open or maps */
 	PP_PERFMAP_HELD, /* the process holds it open */
 	PP_PERFMAP_PATH, /* found by its path in the process's root */
 	/* Refused: */
@@ -96,7 +97,7 @@ enum pp_perfmap_answer {
 	PP_PERFMAP_UNREADABLE,
 	PP_PERFMAP_ANSWERS,
 };
-/* One line for people, NULL for the first two. */
+/* One line for people, NULL for the first three. */
 const char *pp_perfmap_answer_text(enum pp_perfmap_answer a);
 
 struct pp_perfmap_found {
@@ -109,8 +110,9 @@ struct pp_perfmap_found {
 };
 typedef void (*pp_reader_perfmap_fn)(void *userdata, int error,
 				     const struct pp_perfmap_found *found, int *fd);
-int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, pp_reader_perfmap_fn fn,
-		      void *userdata);
+/* jitdump: it is said to have one, which then goes before its perf map. */
+int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, bool jitdump,
+		      pp_reader_perfmap_fn fn, void *userdata);
 
 /* One chunk of fd at offset, at most PP_READ_MAX bytes. size: the file's now. */
 typedef void (*pp_reader_read_fn)(void *userdata, int error, uint64_t size, const void *data,

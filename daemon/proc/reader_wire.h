@@ -30,7 +30,7 @@ struct pp_reader_request {
 	uint64_t start_ticks;
 	uint64_t start, end, dev, ino; /* IDENTIFY */
 	uint64_t offset, len;	       /* READ; EXAMINE: of memory */
-	uint32_t want_fd;	       /* IDENTIFY */
+	uint32_t want_fd;	       /* IDENTIFY: a descriptor; PERFMAP: a jitdump first */
 	uint32_t build_id_len;	       /* DEBUGFILE */
 	uint8_t build_id[PP_BUILD_ID_MAX];
 	uint32_t text_len[PP_READER_TEXTS]; /* IDENTIFY: path; DEBUGFILE: link, directory */
@@ -115,7 +115,8 @@ int pp_reader_do_scan(const struct pp_opened *o, struct pp_reader_answer *a);
 /* o->dir is -1 where the target is gone: what can be had without it is. */
 int pp_reader_do_identify(const struct pp_opened *o, const struct pp_reader_request *q,
 			  const char *path, struct pp_reader_answer *a);
-int pp_reader_do_perfmap(const struct pp_opened *o, struct pp_reader_answer *a);
+int pp_reader_do_perfmap(const struct pp_opened *o, const struct pp_reader_request *q,
+			 struct pp_reader_answer *a);
 int pp_reader_do_read(const struct pp_reader_request *q, int fd, struct pp_reader_answer *a);
 int pp_reader_do_examine(const struct pp_opened *o, const struct pp_reader_request *q, int map_fd,
 			 struct pp_reader_answer *a);

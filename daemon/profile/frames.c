@@ -139,6 +139,12 @@ int pp_frames_unnamed(struct pp_frames *f, enum pp_kind kind, uint32_t module, u
 	return intern(f, &frame, ret);
 }
 
+void pp_frames_set_note(struct pp_frames *f, uint32_t id, uint32_t note)
+{
+	if (pp_ids_is_live(&f->ids, id) && f->rows[id].state == STATE_PENDING)
+		f->rows[id].file = note;
+}
+
 int pp_frames_pending(struct pp_frames *f, enum pp_kind kind, uint32_t module, uint64_t offset,
 		      uint32_t *ret)
 {
@@ -193,7 +199,8 @@ int pp_frames_give_up(struct pp_frames *f, uint32_t id)
 	if (!pp_ids_is_live(&f->ids, id) || f->rows[id].state != STATE_PENDING)
 		return -EINVAL;
 	frame = f->rows[id];
-	r = pp_frames_unnamed(f, frame.kind, frame.module, frame.offset, &final);
+	frame.state = STATE_FINAL;
+	r = intern(f, &frame, &final);
 	if (r >= 0)
 		return pp_frames_resolve(f, id, final);
 	/* No room for the frame that it shares with its like: it stays one by itself. */

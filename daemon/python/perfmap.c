@@ -170,7 +170,8 @@ static bool take(struct pp_perfmap *map, uint64_t start, uint32_t size, const st
 	return true;
 }
 
-static void add(struct pp_perfmap *map, const struct pp_perfline *entry, size_t line_len)
+/* line_len: bytes of the file that it took. */
+static int add(struct pp_perfmap *map, const struct pp_perfline *entry, size_t line_len)
 {
 	size_t len = entry->len;
 	struct pp_name name;
@@ -182,7 +183,7 @@ static void add(struct pp_perfmap *map, const struct pp_perfline *entry, size_t 
 	}
 	pp_name_split(entry->name, len, &name);
 	if (!take(map, entry->start, entry->size, &name))
-		return;
+		return -ENOSPC;
 	map->stats.entries++;
 	if (map->growers)
 		pp_growers_add(map->growers, &name, line_len);
@@ -191,6 +192,15 @@ static void add(struct pp_perfmap *map, const struct pp_perfline *entry, size_t 
 		map->replaced++;
 	if (pp_frontier_cross(&map->frontier, entry->start, entry->start + entry->size))
 		map->replaced++;
+	return 0;
+}
+
+int pp_perfmap_add(struct pp_perfmap *map, uint64_t start, uint64_t size, const char *name,
+		   size_t len)
+{
+	if (!pp_perfline_is_range(start, size) || !len)
+		return -EINVAL;
+	return add(map, &(struct pp_perfline){ start, (uint32_t)size, name, len }, len);
 }
 
 /* ---- Lines --------------------------------------------------------------------------------- */
@@ -207,7 +217,7 @@ static void line(struct pp_perfmap *map, const char *p, size_t len)
 
 	switch (pp_perfline_parse(p, len, &entry)) {
 	case PP_PERFLINE_ENTRY:
-		add(map, &entry, len + 1);
+		(void)add(map, &entry, len + 1);
 		break;
 	case PP_PERFLINE_ADDRESS:
 		bad(&map->stats.bad_address);
@@ -256,19 +266,22 @@ static void tail_end(struct pp_perfmap *map, const char *data, size_t len)
 	tail_drop(map);
 }
 
+size_t pp_perfmap_allow(struct pp_perfmap *map, size_t len)
+{
+	size_t allowed = MIN(len, PP_PERFMAP_BYTES_MAX - map->stats.bytes);
+
+	if (allowed < len) {
+		map->stats.full = true;
+		pp_count_add(PP_C_perfmap_bytes_refused, len - allowed);
+	}
+	map->stats.bytes += allowed;
+	return allowed;
+}
+
 void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len)
 {
-	const char *p = data, *end = p + len, *newline;
+	const char *p = data, *end = p + pp_perfmap_allow(map, len), *newline;
 
-	if (len > PP_PERFMAP_BYTES_MAX - map->stats.bytes) {
-		size_t over = len - (PP_PERFMAP_BYTES_MAX - map->stats.bytes);
-
-		map->stats.full = true;
-		pp_count_add(PP_C_perfmap_bytes_refused, over);
-		len -= over;
-		end -= over;
-	}
-	map->stats.bytes += len;
 	if (p < end && (map->tail.len || map->skipping)) {
 		newline = memchr(p, '\n', (size_t)(end - p));
 		if (!newline) {

@@ -41,6 +41,12 @@ void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len);
 struct pp_growers;
 /* From now on the names of what is fed are counted there too; NULL: no more. */
 void pp_perfmap_watch(struct pp_perfmap *map, struct pp_growers *growers);
+/* The same for a reader of another format: one entry, its name as a line would have it. -EINVAL: it
+ * makes no sense; -ENOSPC: it is over a limit, and counted. */
+int pp_perfmap_add(struct pp_perfmap *map, uint64_t start, uint64_t size, const char *name,
+		   size_t len);
+/* How many of len more bytes of a file may yet be read for this map; they count as fed. */
+size_t pp_perfmap_allow(struct pp_perfmap *map, size_t len);
 
 /* Forgets an unterminated last line: what is fed next begins a line (the file was truncated or
  * replaced). Entries stay. */

@@ -69,6 +69,11 @@ static const struct pp_remedy incomplete = {
 	"see that its /tmp has room, and restart it",
 };
 
+static const struct pp_remedy unflushed = {
+	"the names of its newest functions are in the buffer of its jitdump",
+	"use -X perf or PYTHONPERFSUPPORT=1, not perf_jit: a perf map has no buffer",
+};
+
 static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
 	[PP_PYMAP_MISSING] = {
 		"trampolines run, but there is no perf map",
@@ -85,6 +90,10 @@ static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
 	[PP_PYMAP_LINKS] = {
 		"its perf map has other hard links, so it cannot be trusted",
 		RESTART_AND_REMOVE,
+	},
+	[PP_PYMAP_FOREIGN] = {
+		"its jitdump is none, or of another version or machine",
+		"use -X perf or PYTHONPERFSUPPORT=1, not perf_jit",
 	},
 	[PP_PYMAP_DENIED] = {
 		"its perf map may not be read",
@@ -183,7 +192,7 @@ static struct pp_remedy find_unnamed(const struct pp_remedy_facts *f)
 	if (f->map == PP_PYMAP_REFUSED && refused[f->reason].problem)
 		return refused[f->reason];
 	if (f->map == PP_PYMAP_OPEN)
-		return f->map_shared ? shared : incomplete;
+		return f->map_shared ? shared : f->jitdump ? unflushed : incomplete;
 	return (struct pp_remedy){ 0 };
 }
 

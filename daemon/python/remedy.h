@@ -24,6 +24,7 @@ struct pp_remedy_facts {
 	enum pp_pymap_reason reason; /* with REFUSED */
 	bool map_full;		     /* a limit was reached */
 	bool map_shared;	     /* another process writes to the same file */
+	bool jitdump;		     /* it is one, with its writer's buffer before it */
 	uint64_t entries;	     /* that its map has */
 	bool inherited;		     /* it was forked by a Python with generated code */
 	bool no_arena;		     /* its mappings are known, and none holds generated code */

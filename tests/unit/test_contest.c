@@ -112,7 +112,7 @@ static void serve(struct world *w, struct pp_pymap *p)
 		if (rq.action == PP_PYMAP_NOTHING)
 			return;
 		if (rq.action == PP_PYMAP_DO_OPEN)
-			pp_pymap_opened(p, 1, 2, w->now);
+			pp_pymap_opened(p, PP_PYMAP_LINES, 1, 2, w->now);
 		else
 			answer_read(w, p, &rq);
 	}
@@ -175,7 +175,7 @@ static void test_read_in_flight(void **state)
 	w->now += NSEC_PER_SEC;
 	pp_pymap_next(w->one, w->now, &rq);
 	while (rq.action == PP_PYMAP_DO_OPEN) {
-		pp_pymap_opened(w->one, 1, 2, w->now);
+		pp_pymap_opened(w->one, PP_PYMAP_LINES, 1, 2, w->now);
 		w->now += NSEC_PER_SEC;
 		pp_pymap_next(w->one, w->now, &rq);
 	}

@@ -192,10 +192,12 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 	got.fd = TAKE_FD(*fd);
 }
 
+static bool want_dump;
+
 static int perfmap(pid_t pid)
 {
 	begin();
-	return wait_for(pp_reader_perfmap(reader, any(pid), on_perfmap, NULL));
+	return wait_for(pp_reader_perfmap(reader, any(pid), want_dump, on_perfmap, NULL));
 }
 
 static void on_read(void *userdata, int error, uint64_t size, const void *data, size_t len)
@@ -583,6 +585,34 @@ static void test_perfmap_held(void **state)
 	stop_target(pid);
 }
 
+static void map_jitdump(void) /* to be noticed, without holding it open */
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/jit-%d.dump", getpid());
+	fd = open(path, O_RDWR | O_CREAT, 0666);
+	if (pp_write_full(fd, "dump", 4) < 0 ||
+	    mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+		_exit(1);
+	close(fd);
+	hold_map();
+}
+
+static void test_jitdump(void **state)
+{
+	pid_t pid = start_target(map_jitdump, true);
+
+	(void)state;
+	for (int i = 1; i >= 0; i--) {
+		want_dump = i;
+		assert_return_code(perfmap(pid), 0);
+		assert_fd_holds(got.fd, i ? "dump" : "held");
+		close(got.fd);
+	}
+	stop_target(pid);
+}
+
 static void become_nobody(void)
 {
 	if (setresuid(NOBODY, NOBODY, NOBODY) < 0)
@@ -893,7 +923,7 @@ static void test_user_who_keeps_it_waiting(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(pids) && !shared[0]; i++) {
 		target.pid = pids[i];
 		begin();
-		r = wait_for(pp_reader_perfmap(reader, target, on_perfmap, NULL));
+		r = wait_for(pp_reader_perfmap(reader, target, false, on_perfmap, NULL));
 		assert_int_equal(r, i < 3 ? -ETIMEDOUT : -EBUSY);
 	}
 	if (!shared[0]) {
@@ -946,6 +976,7 @@ int main(int argc, char **argv)
 		TEST(test_identify_of_the_dead),
 		TEST(test_identify_refuses),
 		TEST(test_perfmap_held),
+		TEST(test_jitdump),
 		TEST(test_perfmap_of_dropped_privileges),
 		TEST(test_perfmap_by_path),
 		TEST(test_examine),
