@@ -13,9 +13,11 @@
 #define FRESH_NS (1 * NSEC_PER_SEC)
 /* In flight at a time: the reader's queue has room for others. */
 #define ASKING_MAX 32
-/* Bytes wanted before and behind a place in a stub. */
+/* Bytes wanted before and behind a place in a stub; where its mapping is not known (records were
+ * lost), within its page. */
 #define CODE_BEFORE 16U
 #define CODE_BEHIND 32U
+#define PAGE_BYTES  4096U
 _Static_assert(CODE_BEFORE + CODE_BEHIND <= PP_CODE_MAX, "fits an answer");
 /* Generated code that is looked through for names: beyond, a search of every run for every mapping
  * takes milliseconds. A Python has about ten. */
@@ -93,26 +95,35 @@ static void on_examined(void *userdata, int error, const struct pp_examined *e)
 	if (!error) {
 		x->tmp = e->tmp;
 		x->map_bytes = e->map_bytes;
-		x->stub.form = PP_STUB_UNKNOWN;
+		/* Nothing found now says nothing against what was found before. */
 		(void)pp_stub_find(e->code, e->code_len, look->at, &x->stub);
 	}
 	pp_process_unref(look->process);
 	free(look);
 }
 
+/* What to read of the code around a place. */
+static void range_of(const struct pp_python *py, uint64_t stub, uint64_t *ret_from,
+		     uint64_t *ret_to)
+{
+	const struct pp_map *map = pp_process_map_at(py->process, stub);
+	uint64_t start = map ? map->start : stub & ~(uint64_t)(PAGE_BYTES - 1);
+	uint64_t end = map ? map->end : start + PAGE_BYTES;
+
+	*ret_from = stub - start > CODE_BEFORE ? stub - CODE_BEFORE : start;
+	*ret_to = end - stub > CODE_BEHIND ? stub + CODE_BEHIND : end;
+}
+
 static int ask(struct pp_pythons *ps, struct pp_python *py)
 {
 	struct look *look = malloc(sizeof(*look));
 	uint64_t stub = find_stub(py), from = 0, to = 0;
-	const struct pp_map *map = stub ? pp_process_map_at(py->process, stub) : NULL;
 	int r;
 
 	if (!look)
 		return -ENOMEM;
-	if (map) {
-		from = stub - map->start > CODE_BEFORE ? stub - CODE_BEFORE : map->start;
-		to = map->end - stub > CODE_BEHIND ? stub + CODE_BEHIND : map->end;
-	}
+	if (stub)
+		range_of(py, stub, &from, &to);
 	*look = (struct look){ ps, pp_process_ref(py->process), stub - from };
 	r = pp_reader_examine(ps->reader, pp_process_target(py->process), from, to - from, py->fd,
 			      on_examined, look);

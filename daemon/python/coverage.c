@@ -99,8 +99,10 @@ enum pp_covered pp_coverage_judge(const struct pp_coverage *c)
 
 	if (!frames)
 		return PP_COVERED_UNSEEN;
-	if (c->bare == frames || c->streak >= STREAK_MIN)
+	if (c->streak >= STREAK_MIN)
 		return PP_COVERED_NONE;
+	if (c->bare == frames)
+		return PP_COVERED_BARE;
 	if (c->late > frames / LATE_SHARE)
 		return PP_COVERED_LATE;
 	if (c->inner >= INNER_MIN && c->inner > frames / LATE_SHARE)

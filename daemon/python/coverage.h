@@ -46,6 +46,7 @@ static inline uint64_t pp_coverage_frames(const struct pp_coverage *c)
 /* What the stacks alone say. */
 enum pp_covered {
 	PP_COVERED_UNSEEN, /* no Python frame was sampled */
+	PP_COVERED_BARE,   /* the few frames sampled have none: it may have been starting */
 	PP_COVERED_NONE,   /* no frame has a stub, for so long that none seems to come */
 	PP_COVERED_LATE,   /* frames without one called code that has one: they were there before */
 	PP_COVERED_INNER,  /* code that has one calls code that does not get one */

@@ -146,7 +146,9 @@ static bool is_old(const struct pp_remedy_facts *f)
 
 enum pp_trampolines pp_remedy_trampolines(const struct pp_remedy_facts *f)
 {
-	switch (pp_coverage_judge(&f->coverage)) {
+	enum pp_covered covered = pp_coverage_judge(&f->coverage);
+
+	switch (covered) {
 	case PP_COVERED_ALL:
 		return f->inherited ? PP_TRAMPOLINES_INHERITED : PP_TRAMPOLINES_ON;
 	case PP_COVERED_LATE:
@@ -156,16 +158,17 @@ enum pp_trampolines pp_remedy_trampolines(const struct pp_remedy_facts *f)
 		return PP_TRAMPOLINES_PARTIAL;
 	case PP_COVERED_NONE:
 		return PP_TRAMPOLINES_OFF;
-	case PP_COVERED_UNSEEN:
 	default:
 		break;
 	}
 	if (f->no_arena || is_old(f))
 		return PP_TRAMPOLINES_OFF;
-	/* Nothing that it does was seen, but it has written names. */
+	/* Hardly anything that it does was seen, but it has names. */
+	if (f->inherited)
+		return PP_TRAMPOLINES_INHERITED;
 	if (f->entries)
 		return PP_TRAMPOLINES_ON;
-	return PP_TRAMPOLINES_UNKNOWN;
+	return covered == PP_COVERED_BARE ? PP_TRAMPOLINES_OFF : PP_TRAMPOLINES_UNKNOWN;
 }
 
 const char *pp_trampolines_text(enum pp_trampolines t)

@@ -226,13 +226,19 @@ static void test_asleep(void **state)
 	facts = (struct pp_remedy_facts){ .version = 0x030d00f0, .entries = 300 };
 	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_ON);
 	assert_null(pp_remedy_find(&facts).problem);
+	/* What little was seen of it was its start. */
+	facts.coverage = (struct pp_coverage){ .bare = 2, .streak = 2 };
+	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_ON);
+	assert_null(pp_remedy_find(&facts).problem);
+	facts.entries = 0;
+	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_OFF);
 	facts.version = 0x030b00f0;
 	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_OFF);
 }
 
 static void test_remedies(void **state)
 {
-	const struct pp_coverage off = { .bare = 100 }, on = { .named = 100 },
+	const struct pp_coverage off = { .bare = 100, .streak = 100 }, on = { .named = 100 },
 				 unnamed = { .unnamed = 100 },
 				 half = { .named = 50, .bare = 50, .late = 50 },
 				 inner = { .named = 50, .bare = 50, .inner = 50 },
