@@ -8,6 +8,8 @@ import signal
 READ_EXEC, WRITE_EXEC, PRIVATE, SHARED, FIXED = 5, 7, 2, 1, 0x10
 ANONYMOUS = 0x20
 
+FAILED = ctypes.c_void_p(-1).value
+
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
@@ -22,7 +24,7 @@ def map_file(path, size=4096, at=None, offset=0):
         where = libc.mmap(at, size, READ_EXEC, flags, fd, offset)
     finally:
         os.close(fd)
-    if where == ctypes.c_void_p(-1).value:
+    if where == FAILED:
         raise OSError(ctypes.get_errno(), path)
     return where
 

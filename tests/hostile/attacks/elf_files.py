@@ -27,8 +27,8 @@ class Section:
         self.size = len(data) if size is None else size
 
 
-def header(*, programs=1, at=0, sections=0, names=0):
-    fields = (3, 62, 1, 0, 64, at, 0, 64, 56, programs, 64, sections, names)
+def header(*, programs=1, at=0, sections=0, names=0, kind=3, entry=0):
+    fields = (kind, 62, 1, entry, 64, at, 0, 64, 56, programs, 64, sections, names)
     return b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", *fields)
 
 
@@ -124,8 +124,8 @@ class Library:
             if self.data.startswith(b".eh_frame\0", names_at + name):
                 self.frames = (address, offset, size)
         self.entries = list(self._entries())
-        # Where the tenth function begins; the file's code lies at its own address.
-        self.code = self._function(self.entries[10])
+        # Where one of its functions begins; the file's code lies at its own address.
+        self.code = self._function(self.entries[min(10, len(self.entries) - 1)])
 
     def _entries(self):
         """(offset, bytes) of each entry."""
