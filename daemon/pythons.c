@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define NOT_FLUSHED "not flushed"
+#define EMPTY	    "<empty>"
 
 int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_store *store,
 		   size_t perfmaps_bytes)
@@ -181,6 +182,9 @@ void pp_pythons_exited(struct pp_process *p)
 
 static int named_frame(struct pp_pythons *ps, const struct pp_name *name, uint32_t *ret)
 {
+	if (name->kind == PP_NAME_PYTHON && !name->len) /* a program may call it so */
+		return pp_store_frame(ps->store, PP_KIND_PYTHON, EMPTY, strlen(EMPTY), name->file,
+				      name->file_len, "[python]", strlen("[python]"), ret);
 	if (name->kind == PP_NAME_PYTHON)
 		return pp_store_frame(ps->store, PP_KIND_PYTHON, name->name, name->len, name->file,
 				      name->file_len, "[python]", strlen("[python]"), ret);

@@ -36,8 +36,10 @@ struct pp_perfmap {
 	struct pp_entry *log;
 	uint32_t nr_log, cap_log;
 	struct pp_buf tail;
-	bool skipping;	  /* the rest of a line that was too long */
-	size_t unchecked; /* bytes of names taken since the budget was looked at */
+	struct pp_perfline last;    /* the last entry; its name is gone */
+	unsigned int continuations; /* lines that may yet belong to its name */
+	bool skipping;		    /* the rest of a line that was too long */
+	size_t unchecked;	    /* bytes of names taken since the budget was looked at */
 	struct pp_frontier frontier;
 	struct pp_growers *growers; /* not ours; NULL: nobody counts */
 	/* NULL where the file is this process's alone; above: of the parent's entries. */
@@ -205,10 +207,45 @@ int pp_perfmap_add(struct pp_perfmap *map, uint64_t start, uint64_t size, const 
 
 /* ---- Lines --------------------------------------------------------------------------------- */
 
+/* CPython writes names as they are. One with a newline in it goes on in the next line, which is no
+ * entry then; so many times. */
+#define CONTINUATIONS_MAX 4
+
 static void bad(uint64_t *reason)
 {
 	(*reason)++;
 	pp_count(PP_C_perfmap_lines_bad);
+}
+
+/* Takes a line that is no entry for more of the name before it. */
+static bool continue_name(struct pp_perfmap *map, const char *text, size_t len)
+{
+	_cleanup_buf_ struct pp_buf whole = PP_BUF(PP_PERFMAP_NAME_MAX);
+	struct pp_perfmap_entry entry;
+	struct pp_name name;
+
+	/* Where several write, the line before may be another's. */
+	if (!map->continuations || map->contest)
+		return false;
+	map->continuations--;
+	if (!pp_perfmap_lookup(map, map->last.start, &entry) ||
+	    pp_name_write(&whole, &entry.name) < 0 || pp_buf_add(&whole, "\n", 1) < 0 ||
+	    pp_buf_add(&whole, text, len) < 0) {
+		map->continuations = 0;
+		return false;
+	}
+	pp_name_split((const char *)whole.data, whole.len, &name);
+	if (take(map, map->last.start, map->last.size, &name))
+		map->replaced++;
+	return true;
+}
+
+static void entry_line(struct pp_perfmap *map, const struct pp_perfline *entry, size_t len)
+{
+	bool python = pp_name_is_python(entry->name, entry->len);
+
+	map->last = *entry;
+	map->continuations = add(map, entry, len + 1) == 0 && python ? CONTINUATIONS_MAX : 0;
 }
 
 static void line(struct pp_perfmap *map, const char *p, size_t len)
@@ -217,13 +254,15 @@ static void line(struct pp_perfmap *map, const char *p, size_t len)
 
 	switch (pp_perfline_parse(p, len, &entry)) {
 	case PP_PERFLINE_ENTRY:
-		(void)add(map, &entry, len + 1);
+		entry_line(map, &entry, len);
 		break;
 	case PP_PERFLINE_ADDRESS:
-		bad(&map->stats.bad_address);
+		if (!continue_name(map, p, len))
+			bad(&map->stats.bad_address);
 		break;
 	case PP_PERFLINE_SIZE:
-		bad(&map->stats.bad_size);
+		if (!continue_name(map, p, len))
+			bad(&map->stats.bad_size);
 		break;
 	case PP_PERFLINE_RANGE:
 		bad(&map->stats.bad_range);
@@ -309,6 +348,7 @@ void pp_perfmap_watch(struct pp_perfmap *map, struct pp_growers *growers)
 
 void pp_perfmap_restart(struct pp_perfmap *map)
 {
+	map->continuations = 0;
 	tail_drop(map);
 }
 

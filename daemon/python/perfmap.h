@@ -2,7 +2,8 @@
 /*
  * An index of one process's perf map (/tmp/perf-PID.map): lines `START SIZE NAME`, both numbers in
  * hex with or without 0x, as CPython's trampolines and other JITs write them. Pure: it is fed bytes
- * and does no I/O. Where entries overlap, wholly or in part, the last one fed wins at every
+ * and does no I/O. A line that is no entry, behind one of CPython's, is more of its name: there was
+ * a newline in it. Where entries overlap, wholly or in part, the last one fed wins at every
  * address.
  *
  * Maps that come from one pp_perfmaps share its dictionary of names and its memory budget; it is
