@@ -264,10 +264,12 @@ static void line(struct pp_perfmap *map, const char *p, size_t len)
 		if (!continue_name(map, p, len))
 			bad(&map->stats.bad_size);
 		break;
-	case PP_PERFLINE_RANGE:
+	case PP_PERFLINE_RANGE: /* an entry all the same, so the name before it is over */
+		map->continuations = 0;
 		bad(&map->stats.bad_range);
 		break;
 	case PP_PERFLINE_NAME:
+		map->continuations = 0;
 		bad(&map->stats.no_name);
 		break;
 	}

@@ -43,6 +43,7 @@ static bool naive(const char *text, size_t len, uint64_t address, struct pp_perf
 			if (!continuations && last.len > PP_PERFMAP_NAME_MAX)
 				continue;
 		} else {
+			continuations = 0;
 			continue;
 		}
 		if (covers) {
