@@ -73,10 +73,17 @@ static uint64_t debt_of(const struct pp_worker *w, uid_t uid, uint64_t now_ns)
 										  : 0;
 }
 
+/* That a busy machine gave the worker no CPU is nobody's debt; that a file did not come is. */
 static void charge(struct pp_worker *w, const struct pp_worker_call *call, bool died)
 {
-	uint64_t now_ns = pp_now_ns(), used_ns = now_ns - call->since_ns + (died ? DEATH_NS : 0);
-	uint64_t debt_ns = debt_of(w, call->uid, now_ns) + used_ns * DEBT_FACTOR;
+	uint64_t now_ns = pp_now_ns(), used_ns = now_ns - call->since_ns;
+	uint64_t queued_ns = pp_child_queued_ns(w->child), debt_ns;
+
+	if (died)
+		used_ns += DEATH_NS;
+	else if (queued_ns > call->queued_ns)
+		used_ns -= MIN(used_ns, queued_ns - call->queued_ns);
+	debt_ns = debt_of(w, call->uid, now_ns) + used_ns * DEBT_FACTOR;
 
 	if (call->uid && pp_u64map_put(&w->debts, call->uid, now_ns + debt_ns) == -ENOSPC)
 		pp_u64map_clear(&w->debts);
@@ -176,6 +183,7 @@ static int give_to_child(struct pp_worker *w, struct pp_worker_call *call)
 	int r;
 
 	call->since_ns = pp_now_ns();
+	call->queued_ns = pp_child_queued_ns(w->child);
 	r = pp_child_call(w->child, &call->request, len, call->fds, call->fds[1] >= 0 ? 2 : 1,
 			  on_reply, call);
 	w->busy = r >= 0;

@@ -10,7 +10,8 @@ struct pp_worker_call {
 	struct pp_worker_call *next;
 	struct pp_worker *worker;
 	uid_t uid;
-	uint64_t since_ns; /* handed over */
+	uint64_t since_ns;  /* handed over */
+	uint64_t queued_ns; /* pp_child_queued_ns() then */
 	union {
 		pp_elf_loaded_fn loaded;
 		pp_elf_names_fn named;
