@@ -117,7 +117,7 @@ KERNELS ?= 5.10 6.1 6.12 7
 
 # ---- Goals ------------------------------------------------------------------------------------
 
-.PHONY: all programs unit fuzzers benches deps run test test-kernels bench lint format fuzz \
+.PHONY: all programs unit fuzzers benches deps run test test-kernels test-hostile bench lint format fuzz \
 	install uninstall clean help
 
 # The checkout's owner builds, also when root asks (sudo make ...).
@@ -159,6 +159,11 @@ test-kernels:
 	$(Q)+$(MAKE_AS_OWNER) programs
 	$(Q)BUILD=$(B) KERNELS='$(KERNELS)' tests/run vm
 
+test-hostile:
+	$(Q)tests/lib/deps install test
+	$(Q)+$(MAKE_AS_OWNER) programs
+	$(Q)BUILD=$(B) HOSTILE_LONG=1 tests/run hostile
+
 bench:
 	$(Q)tests/lib/deps install test
 	$(Q)+$(MAKE_AS_OWNER) programs benches
@@ -182,6 +187,7 @@ help:
 	'make run           install what is missing, build, show the daemon at work on a demo (root)' \
 	'make test          install what is missing, build, run every test (root); T=PATTERN selects' \
 	'make test-kernels  boot Debian kernels 5.10 to 7.x under qemu and run the daemon there' \
+	'make test-hostile  attack the daemon, with the attacks that take long as well (root)' \
 	'make bench         measure the cost of a walk, the daemon and its tables (root)' \
 	'make fuzz          fuzz every target for FUZZ_SECONDS (600) each' \
 	'make lint          formatting, clang-tidy, shellcheck, layering' \

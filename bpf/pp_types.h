@@ -208,7 +208,11 @@ enum pp_rule_kind {
  * never straddle a chunk.
  */
 #define PP_MAPPING_WORDS 8
-#define PP_MAPPINGS_MAX	 4096 /* per process; one with more is cut, and counted */
+/*
+ * Per process; one with more is cut, and counted. A browser has 300, a Python with every extension
+ * module of a distribution 1,000. What a record of one costs the daemon grows with them.
+ */
+#define PP_MAPPINGS_MAX 2048
 enum pp_mapping_kind {
 	PP_MAPPING_TABLE,   /* a file whose table is `table` */
 	PP_MAPPING_PENDING, /* a file whose table is not loaded (yet) */

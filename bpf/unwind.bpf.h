@@ -31,7 +31,7 @@
 #define LEAF_BIT	 (1ULL << 63)
 
 /* Binary search steps that cover PP_MAPPINGS_MAX and PP_BUCKET_ROWS_MAX. */
-#define MAPPING_STEPS 13
+#define MAPPING_STEPS 12
 #define ROW_STEPS     9
 
 /* CPython's trampolines on x86-64, as little-endian words; either may follow an endbr64.

@@ -17,6 +17,7 @@ struct pp_global {
 int pp_cmd_top(struct pp_global *g, int argc, char **argv);
 int pp_cmd_record(struct pp_global *g, int argc, char **argv);
 int pp_cmd_report(struct pp_global *g, int argc, char **argv);
+int pp_cmd_doctor(struct pp_global *g, int argc, char **argv);
 int pp_cmd_ps(struct pp_global *g, int argc, char **argv);
 int pp_cmd_status(struct pp_global *g, int argc, char **argv);
 
@@ -32,6 +33,11 @@ enum {
 	PP_OPT_SOCKET = 0x100,
 	PP_OPT_JSON,
 	PP_OPT_COLOR,
+	/* Of those that select processes by their labels: PP_LABEL_OPTIONS. */
+	PP_OPT_UNIT,
+	PP_OPT_SLICE,
+	PP_OPT_CONTAINER,
+	PP_OPT_POD,
 	PP_OPT_OWN, /* the first number for a subcommand's own long options */
 };
 #define PP_COMMON_OPTIONS                                           \

@@ -16,6 +16,7 @@ static const struct {
 	{ "record", pp_cmd_record, "record a span, a process or a command into a file" },
 	{ "report", pp_cmd_report, "call trees and tables of what was sampled" },
 	{ "ps", pp_cmd_ps, "the Pythons, whether they can be named, and the remedy" },
+	{ "doctor", pp_cmd_doctor, "a close look at Pythons: what keeps names away" },
 	{ "status", pp_cmd_status, "the daemon's state, loss and every counter" },
 };
 
@@ -29,7 +30,7 @@ static void usage(FILE *out)
 	fputs("\n`pyprofctl COMMAND --help` says more. The daemon's socket is --socket, else\n"
 	      "$PYPROF_SOCKET, else " PP_SOCKET_DEFAULT ".\n\n"
 	      "exit codes: 0 done, 1 failed, 2 usage, 3 daemon unreachable, 4 not permitted,\n"
-	      "            5 no such process, 6 no samples\n",
+	      "            5 no such process, 6 no samples, 7 not every Python is named\n",
 	      out);
 }
 

@@ -2,6 +2,7 @@
 /* pyprofctl ps: the Pythons of the machine, and what keeps their functions from being named. */
 #include "commands.h"
 
+#include "lib/label.h"
 #include "print.h"
 #include "session.h"
 
@@ -10,16 +11,29 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: pyprofctl ps [--all] [--json]\n\n"
+	"usage: pyprofctl ps [--all] [--labels] [--json]\n\n"
 	"Lists every Python that you may see: its version, what names its functions\n"
 	"(interpreter: its own frames are read; trampoline; both; none, also while it has hardly\n"
-	"been sampled), whether it has trampolines (on, late, off, or unknown), how many names\n"
-	"its perf map has, which share of the Python frames sampled has a name, and where that is\n"
-	"not all, what to do about it.\n\n"
-	"      --all   every process, also those that have ended and are still in the profile\n";
+	"been sampled), whether it has trampolines (on, inherited, late, partial, off, or unknown\n"
+	"while it has hardly run), how many names its perf map has, which share of the Python\n"
+	"frames sampled has a name, and where that is not all, what to do about it.\n"
+	"`pyprofctl doctor` says more. WHERE is the container, by the beginning of its id, or else\n"
+	"the systemd unit or slice.\n\n"
+	"      --all      every process, also those that have ended and are still in the profile\n"
+	"      --labels   instead of all that, where each belongs, in full: container, Kubernetes\n"
+	"                 pod, unit, slice\n";
 
-/* The columns that hold numbers: pid, entries, named, samples. */
-#define RIGHT (1U << 0 | 1U << 5 | 1U << 6 | 1U << 7)
+/* The columns that hold numbers: pid, entries, named, samples; pid. */
+#define NAMES_RIGHT  (1U << 0 | 1U << 5 | 1U << 6 | 1U << 7)
+#define LABELS_RIGHT (1U << 0)
+
+struct table {
+	const char *const *header;
+	size_t columns;
+	unsigned int right;
+	bool remedies; /* below each row */
+	int (*add)(struct pp_cells *t, const json_t *p);
+};
 
 static bool wanted(const json_t *p, bool all)
 {
@@ -58,12 +72,31 @@ static int add_coverage(struct pp_cells *t, const json_t *p)
 	return pp_cells_addf(t, "%.1f%%", (double)(int64_t)(percent * 10) / 10);
 }
 
+static int add_where(struct pp_cells *t, const json_t *p)
+{
+	_cleanup_buf_ struct pp_buf container = { 0 }, unit = { 0 }, slice = { 0 };
+	struct pp_label label = pp_label_of(pp_print_text(&container, p, "container", ""),
+					    pp_print_text(&unit, p, "unit", ""),
+					    pp_print_text(&slice, p, "slice", "-"));
+
+	return pp_cells_addf(t, "%.*s", label.len, label.text);
+}
+
+static int add_command(struct pp_cells *t, const json_t *p)
+{
+	_cleanup_buf_ struct pp_buf buf = { 0 };
+	const char *command = pp_print_text(&buf, p, "command", "");
+
+	if (!*command)
+		command = pp_print_text(&buf, p, "comm", "?");
+	return pp_cells_addf(t, "%s%s", command,
+			     json_is_true(json_object_get(p, "alive")) ? "" : " (ended)");
+}
+
 static int add_process(struct pp_cells *t, const json_t *p)
 {
 	_cleanup_buf_ struct pp_buf buf = { 0 };
-	const char *where = json_is_string(json_object_get(p, "unit")) ? "unit" : "container";
 	bool python = json_is_string(json_object_get(p, "python"));
-	const char *command;
 	int r;
 
 	r = pp_cells_addf(t, "%" PRId64, pp_print_integer(p, "pid"));
@@ -83,14 +116,22 @@ static int add_process(struct pp_cells *t, const json_t *p)
 	if (r >= 0)
 		r = pp_cells_addf(t, "%" PRId64, pp_print_integer(p, "samples"));
 	if (r >= 0)
-		r = pp_cells_add(t, pp_print_text(&buf, p, where, "-"));
-	command = pp_print_text(&buf, p, "command", "");
-	if (!*command)
-		command = pp_print_text(&buf, p, "comm", "?");
+		r = add_where(t, p);
+	return r < 0 ? r : add_command(t, p);
+}
+
+static int add_labels(struct pp_cells *t, const json_t *p)
+{
+	static const char *const labels[] = { "container", "pod", "unit", "slice" };
+	_cleanup_buf_ struct pp_buf buf = { 0 };
+	int r;
+
+	r = pp_cells_addf(t, "%" PRId64, pp_print_integer(p, "pid"));
 	if (r >= 0)
-		r = pp_cells_addf(t, "%s%s", command,
-				  json_is_true(json_object_get(p, "alive")) ? "" : " (ended)");
-	return r;
+		r = add_user(t, pp_print_integer(p, "uid"));
+	for (size_t i = 0; i < ARRAY_SIZE(labels) && r >= 0; i++)
+		r = pp_cells_add(t, pp_print_text(&buf, p, labels[i], "-"));
+	return r < 0 ? r : add_command(t, p);
 }
 
 static void print_remedy(const json_t *p, bool color)
@@ -104,34 +145,49 @@ static void print_remedy(const json_t *p, bool color)
 		       *what && *then ? ": " : "", then, pp_color(color, PP_RESET));
 }
 
-static int print_table(const struct pp_global *g, json_t **list, size_t nr)
+static int print_cells(const struct pp_global *g, struct pp_cells *t, json_t **list, size_t nr,
+		       const struct table *table)
 {
-	static const char *const header[] = { "PID",	     "USER",	"PYTHON", "NAMED BY",
-					      "TRAMPOLINES", "ENTRIES", "NAMED",  "SAMPLES",
-					      "UNIT",	     "COMMAND" };
-	_cleanup_cells_ struct pp_cells t = {
-		.columns = ARRAY_SIZE(header),
-		.width = pp_print_width(stdout),
-	};
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(header) && r >= 0; i++)
-		r = pp_cells_add(&t, header[i]);
+	for (size_t i = 0; i < table->columns && r >= 0; i++)
+		r = pp_cells_add(t, table->header[i]);
 	for (size_t i = 0; i < nr && r >= 0; i++)
-		r = add_process(&t, list[i]);
+		r = table->add(t, list[i]);
 	if (r < 0)
 		return pp_fail_errno(r, "table");
 	fputs(pp_color(g->color, PP_BOLD), stdout);
-	pp_cells_write_row(&t, 0, RIGHT, stdout);
+	pp_cells_write_row(t, 0, table->right, stdout);
 	fputs(pp_color(g->color, PP_RESET), stdout);
 	for (size_t i = 0; i < nr; i++) {
-		pp_cells_write_row(&t, i + 1, RIGHT, stdout);
-		print_remedy(list[i], g->color);
+		pp_cells_write_row(t, i + 1, table->right, stdout);
+		if (table->remedies)
+			print_remedy(list[i], g->color);
 	}
 	return PP_EXIT_DONE;
 }
 
-static int print(const struct pp_global *g, json_t *processes, int64_t hidden, bool all)
+static int print_table(const struct pp_global *g, json_t **list, size_t nr, bool labels)
+{
+	static const char *const names[] = { "PID",	    "USER",    "PYTHON", "NAMED BY",
+					     "TRAMPOLINES", "ENTRIES", "NAMED",	 "SAMPLES",
+					     "WHERE",	    "COMMAND" };
+	static const char *const places[] = { "PID",  "USER",  "CONTAINER", "POD",
+					      "UNIT", "SLICE", "COMMAND" };
+	static const struct table tables[] = {
+		{ names, ARRAY_SIZE(names), NAMES_RIGHT, true, add_process },
+		{ places, ARRAY_SIZE(places), LABELS_RIGHT, false, add_labels },
+	};
+	_cleanup_cells_ struct pp_cells t = {
+		.columns = tables[labels].columns,
+		.width = pp_print_width(stdout),
+	};
+
+	return print_cells(g, &t, list, nr, &tables[labels]);
+}
+
+static int print(const struct pp_global *g, json_t *processes, int64_t hidden, bool all,
+		 bool labels)
 {
 	_cleanup_free_ json_t **list = calloc(json_array_size(processes) + 1, sizeof(json_t *));
 	size_t nr = 0, i;
@@ -151,7 +207,7 @@ static int print(const struct pp_global *g, json_t *processes, int64_t hidden, b
 			json_array_append(json_object_get(j, "processes"), list[i]);
 		return pp_print_json(j);
 	}
-	r = nr ? print_table(g, list, nr) : PP_EXIT_DONE;
+	r = nr ? print_table(g, list, nr, labels) : PP_EXIT_DONE;
 	if (!nr)
 		puts(all	  ? "No processes."
 		     : hidden > 0 ? "No Python is running that you may see."
@@ -166,20 +222,23 @@ static int print(const struct pp_global *g, json_t *processes, int64_t hidden, b
 
 int pp_cmd_ps(struct pp_global *g, int argc, char **argv)
 {
-	enum { OPT_ALL = PP_OPT_OWN };
+	enum { OPT_ALL = PP_OPT_OWN, OPT_LABELS };
 	static const struct option options[] = {
 		PP_COMMON_OPTIONS,
 		{ "all", no_argument, NULL, OPT_ALL },
+		{ "labels", no_argument, NULL, OPT_LABELS },
 		{ 0 },
 	};
 	_cleanup_(pp_client_freep) struct pp_client *c = NULL;
 	_cleanup_reply_ struct pp_reply reply = PP_REPLY;
-	bool all = false;
+	bool all = false, labels = false;
 	int k, r;
 
 	while ((k = getopt_long(argc, argv, "ah", options, NULL)) != -1) {
 		if (k == 'a' || k == OPT_ALL)
 			all = true;
+		else if (k == OPT_LABELS)
+			labels = true;
 		else if ((r = pp_common_option(g, k, usage)) >= 0)
 			return r;
 	}
@@ -191,5 +250,5 @@ int pp_cmd_ps(struct pp_global *g, int argc, char **argv)
 	if (r)
 		return r;
 	return print(g, json_object_get(reply.parameters, "processes"),
-		     pp_print_integer(reply.parameters, "hidden"), all);
+		     pp_print_integer(reply.parameters, "hidden"), all, labels);
 }

@@ -27,7 +27,7 @@ static const char usage[] =
 	"ends.\n\n"
 	"  -a, --all             every process (the default)\n"
 	"  -p, --pid PID         this process with all its threads\n"
-	"      --tree            with -p: its descendants too, later ones as well\n"
+	"      --tree            with -p: its descendants too, later ones as well\n" PP_LABEL_USAGE
 	"  -d, --duration SECS   how long\n"
 	"  -F, --frequency HZ    samples per second and CPU, 1 to 9999 (99)\n"
 	"  -f, --format FORMAT   pprof or folded (pprof)\n"
@@ -62,9 +62,11 @@ static int check(struct record *rec)
 {
 	if (rec->all && rec->filter.pid)
 		return pp_fail(PP_EXIT_USAGE, "-a and -p exclude one another");
-	if (rec->command && (rec->all || rec->filter.pid))
+	if (rec->command && (rec->all || rec->filter.pid || pp_filter_has_label(&rec->filter)))
 		return pp_fail(PP_EXIT_USAGE, "a command is recorded by itself: leave out %s",
-			       rec->all ? "-a" : "-p");
+			       rec->all		 ? "-a"
+			       : rec->filter.pid ? "-p"
+						 : "the filter");
 	if (rec->filter.tree && !rec->filter.pid)
 		return pp_fail(PP_EXIT_USAGE, "--tree wants the process at its root: -p PID");
 	if (rec->view && !rec->folded)
@@ -87,6 +89,7 @@ static int parse(struct record *rec, struct pp_global *g, int argc, char **argv)
 	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON, OPT_LINES };
 	static const struct option options[] = {
 		PP_COMMON_OPTIONS,
+		PP_LABEL_OPTIONS,
 		{ "all", no_argument, NULL, 'a' },
 		{ "pid", required_argument, NULL, 'p' },
 		{ "tree", no_argument, NULL, OPT_TREE },
@@ -120,7 +123,8 @@ static int parse(struct record *rec, struct pp_global *g, int argc, char **argv)
 			rec->view |= PP_VIEW_PYTHON;
 		else if (c == OPT_LINES)
 			rec->view |= PP_VIEW_LINES;
-		else if ((r = pp_common_option(g, c, usage)) >= 0)
+		else if (!pp_filter_option(&rec->filter, c) &&
+			 (r = pp_common_option(g, c, usage)) >= 0)
 			return r;
 		if (r > 0)
 			return r;

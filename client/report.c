@@ -4,6 +4,7 @@
 #include "commands.h"
 
 #include "formats/report.h"
+#include "lib/label.h"
 #include "lib/pprof.h"
 #include "session.h"
 #include "span.h"
@@ -24,7 +25,7 @@ static const char usage[] =
 	"      --python          Python functions only; C code and the kernel cost their caller\n"
 	"      --lines           each line of a Python function by itself\n"
 	"  -p, --pid PID         this process; with --tree its descendants too\n"
-	"      --command NAME, --unit UNIT, --uid UID   filters\n"
+	"      --command NAME, --uid UID   filters\n" PP_LABEL_USAGE
 	"  -d, --duration SECS   record now, for so long; -F, --frequency HZ: at this rate (99)\n"
 	"      --since SECS      what was sampled in the last so many seconds\n"
 	"  -i, --input FILE      a pprof file; - is the standard input\n"
@@ -70,14 +71,14 @@ static int set_group(struct report *rep, const char *arg)
 
 static int check(const struct report *rep)
 {
-	bool filtered = rep->filter.tree || rep->filter.unit || rep->filter.uid >= 0;
+	bool filtered = rep->filter.tree || rep->filter.uid >= 0;
 
 	if ((rep->duration_ms >= 0) + (rep->since_ms >= 0) + !!rep->input > 1)
 		return pp_fail(PP_EXIT_USAGE, "-d, --since and -i exclude one another");
 	if (rep->frequency && rep->duration_ms < 0)
 		return pp_fail(PP_EXIT_USAGE, "-F is for a live span: it wants -d SECONDS");
 	if (rep->input && filtered)
-		return pp_fail(PP_EXIT_USAGE, "a file can be filtered by -p and --command only");
+		return pp_fail(PP_EXIT_USAGE, "a file says nothing of --tree and --uid");
 	if (rep->filter.tree && !rep->filter.pid)
 		return pp_fail(PP_EXIT_USAGE, "--tree wants the process at its root: -p PID");
 	return 0;
@@ -90,7 +91,6 @@ enum {
 	OPT_LINES,
 	OPT_TREE,
 	OPT_COMMAND,
-	OPT_UNIT,
 	OPT_UID,
 	OPT_SINCE,
 	OPT_SORT,
@@ -98,13 +98,13 @@ enum {
 };
 static const struct option options[] = {
 	PP_COMMON_OPTIONS,
+	PP_LABEL_OPTIONS,
 	{ "stdio", no_argument, NULL, OPT_STDIO },
 	{ "flat", no_argument, NULL, OPT_FLAT },
 	{ "python", no_argument, NULL, OPT_PYTHON },
 	{ "lines", no_argument, NULL, OPT_LINES },
 	{ "tree", no_argument, NULL, OPT_TREE },
 	{ "command", required_argument, NULL, OPT_COMMAND },
-	{ "unit", required_argument, NULL, OPT_UNIT },
 	{ "uid", required_argument, NULL, OPT_UID },
 	{ "since", required_argument, NULL, OPT_SINCE },
 	{ "sort", required_argument, NULL, OPT_SORT },
@@ -132,8 +132,6 @@ static int parse(struct report *rep, struct pp_global *g, int argc, char **argv)
 			rep->filter.tree = true;
 		else if (c == OPT_COMMAND)
 			rep->filter.command = optarg;
-		else if (c == OPT_UNIT)
-			rep->filter.unit = optarg;
 		else if (c == OPT_UID)
 			r = pp_parse_number("--uid", optarg, 0, UINT32_MAX, &rep->filter.uid);
 		else if (c == OPT_SINCE)
@@ -151,7 +149,8 @@ static int parse(struct report *rep, struct pp_global *g, int argc, char **argv)
 			r = pp_parse_number("-F", optarg, 1, PP_FREQUENCY_MAX, &rep->frequency);
 		else if (c == 'i')
 			rep->input = optarg;
-		else if ((r = pp_common_option(g, c, usage)) >= 0)
+		else if (!pp_filter_option(&rep->filter, c) &&
+			 (r = pp_common_option(g, c, usage)) >= 0)
 			return r;
 		if (r > 0)
 			return r;
@@ -162,13 +161,20 @@ static int parse(struct report *rep, struct pp_global *g, int argc, char **argv)
 	return check(rep) ?: -1;
 }
 
+static bool is_named(const struct pp_profile *p, uint32_t text, const char *wanted)
+{
+	return !wanted || strcmp(pp_profile_text(p, text), wanted) == 0;
+}
+
 static bool keep_process(const struct pp_profile *p, const struct pp_process *process, void *arg)
 {
 	const struct pp_filter *f = arg;
 
 	if (f->pid && process->pid != f->pid)
 		return false;
-	return !f->command || strcmp(pp_profile_text(p, process->comm), f->command) == 0;
+	return is_named(p, process->comm, f->command) && is_named(p, process->unit, f->unit) &&
+	       is_named(p, process->slice, f->slice) && is_named(p, process->pod, f->pod) &&
+	       pp_label_is_container(pp_profile_text(p, process->container), f->container);
 }
 
 static int read_file(struct report *rep, struct pp_figures *f, struct pp_profile **ret)
@@ -202,7 +208,8 @@ static int read_file(struct report *rep, struct pp_figures *f, struct pp_profile
 			(int64_t)((NSEC_PER_SEC + (*ret)->period_ns / 2) / (*ret)->period_ns);
 	if (!f->samples)
 		return pp_fail(PP_EXIT_NO_SAMPLES, "%s: no samples%s", rep->input,
-			       rep->filter.pid || rep->filter.command
+			       rep->filter.pid || rep->filter.command ||
+					       pp_filter_has_label(&rep->filter)
 				       ? " that the filter lets through"
 				       : "");
 	return 0;

@@ -70,8 +70,39 @@ int pp_session_print_versions(const struct pp_global *g)
 	return pp_finish_stdout();
 }
 
+bool pp_filter_option(struct pp_filter *f, int c)
+{
+	switch (c) {
+	case PP_OPT_UNIT:
+		f->unit = optarg;
+		return true;
+	case PP_OPT_SLICE:
+		f->slice = optarg;
+		return true;
+	case PP_OPT_CONTAINER:
+		f->container = optarg;
+		return true;
+	case PP_OPT_POD:
+		f->pod = optarg;
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool pp_filter_has_label(const struct pp_filter *f)
+{
+	return f->unit || f->slice || f->container || f->pod;
+}
+
 json_t *pp_filter_json(const struct pp_filter *f)
 {
+	const struct {
+		const char *key, *name;
+	} names[] = {
+		{ "command", f->command },     { "unit", f->unit }, { "slice", f->slice },
+		{ "container", f->container }, { "pod", f->pod },
+	};
 	json_t *j = json_object();
 	int r = j ? 0 : -1;
 
@@ -79,10 +110,9 @@ json_t *pp_filter_json(const struct pp_filter *f)
 		r = json_object_set_new(j, "pid", json_integer(f->pid));
 	if (f->tree && r >= 0)
 		r = json_object_set_new(j, "tree", json_true());
-	if (f->command && r >= 0)
-		r = json_object_set_new(j, "command", json_string(f->command));
-	if (f->unit && r >= 0)
-		r = json_object_set_new(j, "unit", json_string(f->unit));
+	for (size_t i = 0; i < ARRAY_SIZE(names) && r >= 0; i++)
+		if (names[i].name)
+			r = json_object_set_new(j, names[i].key, json_string(names[i].name));
 	if (f->uid >= 0 && r >= 0)
 		r = json_object_set_new(j, "uid", json_integer(f->uid));
 	if (f->python && r >= 0)
@@ -258,7 +288,7 @@ int pp_session_no_samples(const struct pp_figures *f, const struct pp_filter *fi
 			       "no samples: process %" PRId64 " used no CPU in this span",
 			       filter->pid);
 	pp_figures_note_hidden(f);
-	if (filter->command || filter->unit || filter->uid >= 0 || filter->python)
+	if (filter->command || pp_filter_has_label(filter) || filter->uid >= 0 || filter->python)
 		return pp_fail(
 			PP_EXIT_NO_SAMPLES,
 			"no samples: nothing that the filter lets through used CPU in this span");

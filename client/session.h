@@ -20,8 +20,8 @@
 struct pp_filter {
 	int64_t pid; /* 0: every process */
 	bool tree;
-	const char *command, *unit; /* NULL: any */
-	int64_t uid;		    /* -1: any */
+	const char *command, *unit, *slice, *container, *pod; /* NULL: any */
+	int64_t uid;					      /* -1: any */
 	bool python;
 };
 
@@ -29,6 +29,21 @@ struct pp_filter {
 	{                 \
 		.uid = -1 \
 	}
+
+/* Options that filter by a process's labels, with their lines of usage. */
+#define PP_LABEL_OPTIONS                                                    \
+	{ "unit", required_argument, NULL, PP_OPT_UNIT },                   \
+		{ "slice", required_argument, NULL, PP_OPT_SLICE },         \
+		{ "container", required_argument, NULL, PP_OPT_CONTAINER }, \
+	{                                                                   \
+		"pod", required_argument, NULL, PP_OPT_POD                  \
+	}
+#define PP_LABEL_USAGE                                                                             \
+	"      --unit UNIT, --slice SLICE   of systemd; --container ID, --pod UID: only what is\n" \
+	"                        in there\n"
+/* Takes one of them, given as getopt_long returned it. Whether it was one. */
+bool pp_filter_option(struct pp_filter *f, int c);
+bool pp_filter_has_label(const struct pp_filter *f);
 
 /* The interface's ProfileInfo. */
 struct pp_figures {

@@ -17,7 +17,7 @@ static const char usage[] =
 	"Shows which functions use the CPU, over the last few seconds; h shows the keys. Where "
 	"there\n"
 	"is no terminal, or with --once, it samples for a moment and prints one page.\n\n"
-	"  -p, --pid PID         this process; with --tree its descendants too\n"
+	"  -p, --pid PID         this process; with --tree its descendants too\n" PP_LABEL_USAGE
 	"      --python          Python functions only; C code and the kernel cost their caller\n"
 	"      --lines           each line of a Python function by itself\n"
 	"  -F, --frequency HZ    samples per second and CPU, 1 to 9999 (499, or 99 where no more "
@@ -46,6 +46,7 @@ static int parse(struct top *t, struct pp_global *g, int argc, char **argv)
 	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON, OPT_LINES, OPT_WINDOW, OPT_ONCE };
 	static const struct option options[] = {
 		PP_COMMON_OPTIONS,
+		PP_LABEL_OPTIONS,
 		{ "pid", required_argument, NULL, 'p' },
 		{ "tree", no_argument, NULL, OPT_TREE },
 		{ "python", no_argument, NULL, OPT_PYTHON },
@@ -79,7 +80,8 @@ static int parse(struct top *t, struct pp_global *g, int argc, char **argv)
 			r = pp_parse_seconds("-d", optarg, PP_SECONDS_MAX, &t->duration_ms);
 		else if (c == 'n')
 			r = pp_parse_number("-n", optarg, 1, ROWS_MAX, &t->rows);
-		else if ((r = pp_common_option(g, c, usage)) >= 0)
+		else if (!pp_filter_option(&t->filter, c) &&
+			 (r = pp_common_option(g, c, usage)) >= 0)
 			return r;
 		if (r > 0)
 			return r;

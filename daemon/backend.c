@@ -7,7 +7,6 @@
 #include "files.h"
 #include "kernel.h"
 #include "pythons.h"
-#include "python/version.h"
 #include "sessions.h"
 #include "trace/bpf.h"
 #include "trace/tables.h"
@@ -154,35 +153,6 @@ static const struct pp_process *get_process(void *userdata, uint32_t id)
 	return pp_processes_by_id(m->processes, id);
 }
 
-static void get_python(void *userdata, const struct pp_process *p, struct pp_api_python *ret)
-{
-	const struct pp_python *py = p->python;
-	struct pp_perfmap_stats stats;
-	char version[PP_PYVERSION_TEXT_MAX];
-	struct pp_remedy remedy;
-
-	(void)userdata;
-	if (!py || !py->is_python)
-		return;
-	ret->is_python = true;
-	if (py->version)
-		memccpy(ret->version, pp_pyversion_text(py->version, version), '\0',
-			sizeof(ret->version) - 1);
-	ret->trampolines = pp_trampolines_text(pp_coverage_trampolines(&py->coverage));
-	ret->named_by = pp_named_by_text(pp_coverage_named_by(&py->coverage));
-	ret->map_path = py->path;
-	ret->map_entries = py->map_entries;
-	if (py->pymap) {
-		pp_perfmap_get_stats(pp_pymap_map(py->pymap), &stats);
-		ret->map_entries = stats.entries;
-	}
-	ret->frames = py->coverage.shown + py->coverage.missing;
-	ret->named = py->coverage.shown;
-	remedy = pp_python_remedy(py);
-	ret->problem = remedy.problem;
-	ret->remedy = remedy.remedy;
-}
-
 static struct pp_profile *get_profile(void *userdata)
 {
 	struct pp_manager *m = userdata;
@@ -263,7 +233,6 @@ void pp_manager_fill_backend(struct pp_manager *m, struct pp_api_backend *b)
 		.status = get_status,
 		.each_process = each_process,
 		.process = get_process,
-		.python = get_python,
 		.profile = get_profile,
 		.session_start = session_start,
 		.session_profile = session_profile,
@@ -273,4 +242,5 @@ void pp_manager_fill_backend(struct pp_manager *m, struct pp_api_backend *b)
 		.pending = pending,
 		.set_frequency = set_frequency,
 	};
+	pp_manager_fill_diagnosis(b);
 }

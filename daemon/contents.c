@@ -21,7 +21,10 @@
 
 #define FD_IDLE_NS	 (5 * NSEC_PER_SEC) /* an open file keeps its file system from unmounting */
 #define OPENS_FAILED_MAX 3
+/* Batches of names of one file that the worker died of, or over: it costs the file its names. */
+#define NAMES_FAILED_MAX 2
 #define REOPEN_NS	 (10 * NSEC_PER_SEC) /* after that; or when only the dead had mapped it */
+#define OWED_NS		 (1 * NSEC_PER_SEC)  /* all who map it owed; another may by then */
 /* A table that was evicted and is asked for again: not at every sample, where the budget is too
  * small for what runs. */
 #define RELOAD_NS (10 * NSEC_PER_SEC)
@@ -137,26 +140,48 @@ static void wait_for_room(struct pp_files *f, struct pp_file *file)
 
 /* ---- Descriptors ----------------------------------------------------------------------------- */
 
+/* Whose file it is where nobody knows yet whose process it is: they share what they owe. */
+#define UID_UNKNOWN ((uid_t)-1)
+
+static uid_t user_of(const struct pp_process *p)
+{
+	return p->has_ids || p->ruid ? p->ruid : UID_UNKNOWN;
+}
+
+static struct pp_map *map_of(struct pp_process *p, const struct pp_object *o)
+{
+	for (size_t i = 0; i < pp_process_nr_maps(p); i++)
+		if (p->maps->maps[i].object == o)
+			return &p->maps->maps[i];
+	return NULL;
+}
+
 /* A process that maps the object, to open it through: a living one, or else the path that a dead
- * one had it at. */
+ * one had it at. None of a user for whom the worker has done too much. */
 static struct pp_map *find_mapper(struct pp_files *f, const struct pp_object *o,
 				  struct pp_process **ret)
 {
 	struct pp_process *p = NULL;
 	struct pp_map *found = NULL;
+	bool owed = false;
 
 	while ((p = pp_processes_next(f->processes, p))) {
-		if ((!p->alive && found) || pp_reader_is_stuck(f->reader, pp_process_target(p)))
+		struct pp_map *map = p->alive || !found ? map_of(p, o) : NULL;
+
+		if (!map || pp_reader_is_stuck(f->reader, pp_process_target(p)))
 			continue;
-		for (size_t i = 0; i < pp_process_nr_maps(p); i++) {
-			if (p->maps->maps[i].object != o)
-				continue;
-			*ret = p;
-			found = &p->maps->maps[i];
-			if (p->alive)
-				return found;
-			break;
+		if (pp_worker_owes(f->worker, user_of(p))) {
+			owed = true;
+			continue;
 		}
+		*ret = p;
+		found = map;
+		if (p->alive)
+			break;
+	}
+	if (!found && owed) {
+		pp_count(PP_C_worker_put_off);
+		pp_file_of(o)->open_after_ns = pp_now_ns() + OWED_NS;
 	}
 	return found;
 }
@@ -180,6 +205,7 @@ static void on_opened(void *userdata, int error, const struct pp_identity *id, i
 	if (!error && pp_file_key_equal(&id->key, &q->object->key)) {
 		pp_close(file->fd);
 		file->fd = TAKE_FD(*fd);
+		file->uid = user_of(q->process);
 		file->fd_used_ns = pp_now_ns();
 		file->opens_failed = 0;
 		pp_contents_advance(q->files, file);
@@ -300,6 +326,13 @@ static void on_loaded(void *userdata, int error, const struct pp_elf_info *info,
 	struct errand *e = userdata;
 	struct pp_object *o = e->object;
 
+	if (error == -EAGAIN && o->table < 0) {
+		/* No worker can be started now. */
+		o->state = o->info.nr_segments ? PP_OBJECT_READY : PP_OBJECT_NEW;
+		put_off(e->files, pp_file_of(o));
+		errand_free(e);
+		return;
+	}
 	if (error) {
 		o->error = error;
 		o->state = PP_OBJECT_FAILED;
@@ -316,19 +349,36 @@ static void on_loaded(void *userdata, int error, const struct pp_elf_info *info,
 	errand_free(e);
 }
 
+/* The worker took no request. */
+static void not_taken(struct pp_files *f, struct pp_file *file, int error)
+{
+	if (error != -EBUSY) {
+		wait_for_room(f, file);
+	} else if (pp_worker_owes(f->worker, file->uid)) {
+		/* Somebody else who maps it may not. */
+		file->fd = pp_close(file->fd);
+		open_file(f, file);
+	} else {
+		pp_contents_queue(f, file); /* enough of this user's wait */
+	}
+}
+
 static void load(struct pp_files *f, struct pp_file *file)
 {
 	struct pp_object *o = file->object;
 	struct errand *e;
+	int r = -ENOMEM;
 
 	if (file->fd < 0) {
 		open_file(f, file);
 		return;
 	}
 	e = errand_new(f, o);
-	if (!e || pp_worker_load(f->worker, file->fd, &o->key, on_loaded, e) < 0) {
+	if (e)
+		r = pp_worker_load(f->worker, file->uid, file->fd, &o->key, on_loaded, e);
+	if (r < 0) {
 		errand_free(e);
-		wait_for_room(f, file);
+		not_taken(f, file, r);
 		return;
 	}
 	file->fd_used_ns = pp_now_ns();
@@ -343,6 +393,8 @@ static void on_names(void *userdata, int error, const struct pp_elf_name *names,
 	file->naming = false;
 	if (error) {
 		pp_count(PP_C_names_failed);
+		if (error == -EPIPE || error == -ETIMEDOUT)
+			file->names_failed++;
 		give_up_names(e->files, file);
 	} else {
 		pp_natives_named(e->files->store, file, names, n);
@@ -355,8 +407,13 @@ static void ask_names(struct pp_files *f, struct pp_file *file)
 {
 	uint64_t addresses[PP_WORKER_ADDRESSES_MAX];
 	struct errand *e;
+	int r = -ENOMEM;
 	size_t n;
 
+	if (file->names_failed >= NAMES_FAILED_MAX) {
+		give_up_names(f, file);
+		return;
+	}
 	if (file->fd < 0) {
 		open_file(f, file);
 		return;
@@ -365,10 +422,12 @@ static void ask_names(struct pp_files *f, struct pp_file *file)
 		return;
 	n = pp_natives_addresses(file, addresses, ARRAY_SIZE(addresses));
 	e = errand_new(f, file->object);
-	if (!e || pp_worker_names(f->worker, file->fd, &file->object->key, file->debug_fd,
-				  addresses, n, on_names, e) < 0) {
+	if (e)
+		r = pp_worker_names(f->worker, file->uid, file->fd, &file->object->key,
+				    file->debug_fd, addresses, n, on_names, e);
+	if (r < 0) {
 		errand_free(e);
-		wait_for_room(f, file);
+		not_taken(f, file, r);
 		return;
 	}
 	file->fd_used_ns = pp_now_ns();

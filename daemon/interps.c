@@ -110,6 +110,17 @@ struct pp_interp pp_interps_entry(const struct pp_process *p)
 	return in ? in->entry : (struct pp_interp){ 0 };
 }
 
+enum pp_walk pp_interps_walk(const struct pp_process *p)
+{
+	const struct interp *in = p->interp;
+
+	if (!in)
+		return PP_WALK_UNKNOWN;
+	if (in->entry.layout)
+		return PP_WALK_YES;
+	return in->state == REFUSED ? PP_WALK_NO : PP_WALK_UNKNOWN;
+}
+
 const char *pp_interps_problem(const struct pp_process *p)
 {
 	const struct interp *in = p->interp;

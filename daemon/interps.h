@@ -12,6 +12,7 @@
 #include "proc/code.h"
 #include "proc/processes.h"
 #include "proc/reader.h"
+#include "python/remedy.h"
 
 #include <systemd/sd-event.h>
 
@@ -45,5 +46,6 @@ void pp_interps_sampled(struct pp_interps *is, struct pp_process *p, enum pp_cha
 
 /* For BPF; layout 0 where p has no interpreter that is known. */
 struct pp_interp pp_interps_entry(const struct pp_process *p);
+enum pp_walk pp_interps_walk(const struct pp_process *p);
 /* Why p's frames are not walked, in a line; NULL: they are, or nothing is known yet. */
 const char *pp_interps_problem(const struct pp_process *p);

@@ -63,6 +63,8 @@ struct pp_manager {
 	struct pp_api_counter counters[20];
 	struct pp_api_cpu *per_cpu;
 	const char *features[8];
+	/* What the last look at a Python handed out. */
+	char growth_text[512];
 	char kernel_release[65];
 };
 
@@ -80,3 +82,5 @@ void pp_manager_pump_soon(struct pp_manager *m);
 /* Sets were opened or closed, or changed their rate. */
 void pp_manager_rate_changed(struct pp_manager *m);
 void pp_manager_fill_backend(struct pp_manager *m, struct pp_api_backend *b);
+/* diagnosis.c: the part of it that is about Pythons. */
+void pp_manager_fill_diagnosis(struct pp_api_backend *b);

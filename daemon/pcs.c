@@ -51,7 +51,7 @@ int pp_pcs_put_pending(struct pp_pcs *p, uint64_t key, uint32_t frame, uint64_t 
 	r = put(p, key, frame);
 	if (r < 0)
 		return r;
-	p->pending[p->nr_pending++] = (struct pp_pending_pc){ key, time_ns, frame };
+	p->pending[p->nr_pending++] = (struct pp_pending_pc){ key, time_ns, frame, false };
 	return 0;
 }
 
@@ -70,7 +70,7 @@ size_t pp_pcs_pending(const struct pp_pcs *p, uint64_t time_ns)
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->nr_pending; i++)
-		n += p->pending[i].time_ns <= time_ns;
+		n += p->pending[i].time_ns <= time_ns && !p->pending[i].late;
 	return n;
 }
 

@@ -17,6 +17,7 @@ struct pp_pending_pc {
 	uint64_t key;
 	uint64_t time_ns; /* when it was sampled */
 	uint32_t frame;
+	bool late; /* its name may come at any time: nobody waits for it */
 };
 
 struct pp_pcs {
@@ -35,7 +36,7 @@ int pp_pcs_put_pending(struct pp_pcs *p, uint64_t key, uint32_t frame, uint64_t 
 void pp_pcs_drop(struct pp_pcs *p, uint64_t key);
 /* Forgets pending entry i, which is replaced by the last one. */
 void pp_pcs_drop_pending(struct pp_pcs *p, size_t i);
-/* Pending entries that were sampled up to time_ns. */
+/* Pending entries that were sampled up to time_ns and are worth waiting for. */
 size_t pp_pcs_pending(const struct pp_pcs *p, uint64_t time_ns);
 /* After a collection: forgets frames that are gone. */
 void pp_pcs_swept(struct pp_pcs *p, struct pp_store *store);

@@ -180,7 +180,6 @@ static void every_second(struct pp_manager *m, uint64_t now_ns)
 	m->second_ns = now_ns;
 	pp_profile_advance(pp_sessions_profile(m->sessions), now_ns);
 	pp_processes_reap(m->processes, now_ns);
-	pp_store_tend(m->store);
 	if (now_ns > m->minute_ns + 60 * NSEC_PER_SEC) {
 		m->minute_ns = now_ns;
 		pp_pythons_decay(m->pythons);
@@ -211,5 +210,6 @@ void pp_manager_pump(struct pp_manager *m)
 	pp_files_tick(m->files, now_ns);
 	pp_pythons_tick(m->pythons, now_ns);
 	pp_kernel_tick(m->kernel, now_ns);
+	pp_store_tend(m->store);
 	every_second(m, now_ns);
 }

@@ -2,11 +2,16 @@
 #include "pythons_private.h"
 
 #include "base/counters.h"
+#include "interps.h"
 #include "profile/store.h"
 #include "python/version.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+
+#define NOT_FLUSHED "not flushed"
+#define EMPTY	    "<empty>"
 
 int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_store *store,
 		   size_t perfmaps_bytes)
@@ -80,6 +85,16 @@ static void want_map(struct pp_pythons *ps, struct pp_python *py)
 	pp_pymap_want(py->pymap);
 }
 
+/* Its writer maps a jitdump's first page so that profilers notice. Whose it is, and whether it is
+ * one, the reader sees. */
+static bool is_jitdump(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	int end = 0;
+
+	return slash && sscanf(slash, "/jit-%*u.dump%n", &end) == 0 && end && !slash[end];
+}
+
 void pp_pythons_mapping(struct pp_pythons *ps, struct pp_process *p, const struct pp_map *map)
 {
 	struct pp_python *py;
@@ -91,6 +106,14 @@ void pp_pythons_mapping(struct pp_pythons *ps, struct pp_process *p, const struc
 			return;
 		py->arena = true;
 		want_map(ps, py);
+	} else if (map->kind == PP_MAP_FILE && map->path && is_jitdump(map->path->text)) {
+		py = get_python(ps, p);
+		if (!py)
+			return;
+		py->jitdump = true;
+		want_map(ps, py);
+		if (py->pymap)
+			pp_pymap_look_again(py->pymap);
 	} else if (map->kind == PP_MAP_FILE && map->path &&
 		   pp_pyversion_from_path(map->path->text, &version)) {
 		py = get_python(ps, p);
@@ -123,6 +146,7 @@ void pp_pythons_forked(struct pp_pythons *ps, struct pp_process *parent, struct 
 	to->is_python = from->is_python;
 	to->version = from->version;
 	to->arena = from->arena;
+	to->inherited = from->arena && from->pymap;
 	if (!from->pymap || to->pymap || pp_pymap_new(&to->pymap, ps->maps) < 0)
 		return;
 	(void)pp_pymap_fork(from->pymap, to->pymap, now_ns);
@@ -141,7 +165,7 @@ void pp_pythons_execed(struct pp_pythons *ps, struct pp_process *old, struct pp_
 		return;
 	}
 	pp_pymap_exec(from->pymap, to->pymap, next->born_ns);
-	if (from->fd >= 0)
+	if (from->fd >= 0 && pp_pymap_state(to->pymap) == PP_PYMAP_OPEN)
 		to->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
 	if (from->path)
 		to->path = strdup(from->path);
@@ -159,6 +183,9 @@ void pp_pythons_exited(struct pp_process *p)
 
 static int named_frame(struct pp_pythons *ps, const struct pp_name *name, uint32_t *ret)
 {
+	if (name->kind == PP_NAME_PYTHON && !name->len) /* a program may call it so */
+		return pp_store_frame(ps->store, PP_KIND_PYTHON, EMPTY, strlen(EMPTY), name->file,
+				      name->file_len, "[python]", strlen("[python]"), ret);
 	if (name->kind == PP_NAME_PYTHON)
 		return pp_store_frame(ps->store, PP_KIND_PYTHON, name->name, name->len, name->file,
 				      name->file_len, "[python]", strlen("[python]"), ret);
@@ -194,6 +221,30 @@ static uint32_t pending_frame(struct pp_pythons *ps, struct pp_python *py, uint6
 	return frame;
 }
 
+/* The name is somewhere in its writer's memory: shown so, until it comes. */
+static void set_late(struct pp_pythons *ps, struct pp_pending_pc *pc)
+{
+	uint32_t note;
+
+	if (pc->late)
+		return;
+	pc->late = true;
+	pp_count(PP_C_jitdump_unflushed);
+	if (pp_strings_get(ps->store->strings, NOT_FLUSHED, strlen(NOT_FLUSHED), &note) == 0)
+		pp_frames_set_note(ps->store->frames, pc->frame, note);
+}
+
+static uint32_t late_frame(struct pp_pythons *ps, struct pp_python *py, uint64_t pc, bool stub,
+			   uint64_t time_ns)
+{
+	size_t before = py->pcs.nr_pending;
+	uint32_t frame = pending_frame(ps, py, pc, stub, time_ns);
+
+	if (py->pcs.nr_pending > before)
+		set_late(ps, &py->pcs.pending[before]);
+	return frame;
+}
+
 uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t pc, bool stub,
 			  uint64_t time_ns)
 {
@@ -203,6 +254,8 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 
 	if (!py)
 		return PP_FRAME_UNKNOWN;
+	if (stub)
+		py->stub_pc = pc;
 	if (!py->pymap && !py->over)
 		want_map(ps, py);
 	if (py->pymap && pp_pymap_generation(py->pymap) != py->generation) {
@@ -221,6 +274,8 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 		return frame;
 	case PP_PYMAP_PENDING:
 		return pending_frame(ps, py, pc, stub, time_ns);
+	case PP_PYMAP_UNFLUSHED:
+		return late_frame(ps, py, pc, stub, time_ns);
 	case PP_PYMAP_ABSENT:
 	default:
 		pp_count(PP_C_python_unnamed);
@@ -228,29 +283,47 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 	}
 }
 
-void pp_pythons_settle(struct pp_pythons *ps, struct pp_python *py)
+/* What came of a frame that was waiting; whether it waits no more. */
+static bool settle_one(struct pp_pythons *ps, struct pp_python *py, struct pp_pending_pc *pc)
 {
 	struct pp_perfmap_entry entry;
+	uint32_t frame;
 
+	switch (pp_pymap_lookup(py->pymap, pc->key, pc->time_ns, &entry)) {
+	case PP_PYMAP_PENDING:
+		pc->late = false;
+		return false;
+	case PP_PYMAP_UNFLUSHED:
+		set_late(ps, pc);
+		return false;
+	case PP_PYMAP_NAMED:
+		if (named_frame(ps, &entry.name, &frame) == 0 &&
+		    pp_frames_resolve(ps->store->frames, pc->frame, frame) == 0) {
+			pp_pcs_put(&py->pcs, pc->key, frame);
+			return true;
+		}
+		break;
+	case PP_PYMAP_ABSENT:
+		break;
+	}
+	pp_count(PP_C_python_unnamed);
+	(void)pp_frames_give_up(ps->store->frames, pc->frame);
+	return true;
+}
+
+void pp_pythons_settle(struct pp_pythons *ps, struct pp_python *py)
+{
 	if (pp_pymap_progress(py->pymap) == py->progress)
 		return;
 	py->progress = pp_pymap_progress(py->pymap);
 	for (size_t i = py->pcs.nr_pending; i-- > 0;) {
 		struct pp_pending_pc pc = py->pcs.pending[i];
-		enum pp_pymap_answer answer;
-		uint32_t frame;
 
-		answer = pp_pymap_lookup(py->pymap, pc.key, pc.time_ns, &entry);
-		if (answer == PP_PYMAP_PENDING)
-			continue;
-		pp_pcs_drop_pending(&py->pcs, i);
-		if (answer == PP_PYMAP_NAMED && named_frame(ps, &entry.name, &frame) == 0 &&
-		    pp_frames_resolve(ps->store->frames, pc.frame, frame) == 0) {
-			pp_pcs_put(&py->pcs, pc.key, frame);
-			continue;
-		}
-		pp_count(PP_C_python_unnamed);
-		(void)pp_frames_give_up(ps->store->frames, pc.frame);
+		/* Where it stands in the list changes as names are kept. */
+		if (settle_one(ps, py, &pc))
+			pp_pcs_drop_pending(&py->pcs, i);
+		else
+			py->pcs.pending[i] = pc;
 	}
 }
 
@@ -275,7 +348,10 @@ size_t pp_pythons_pending(const struct pp_pythons *ps, uint64_t time_ns)
 	return n;
 }
 
-struct pp_remedy pp_python_remedy(const struct pp_python *py)
+/* A Python that starts has no arena for a moment. */
+#define ARENA_NS (2 * NSEC_PER_SEC)
+
+struct pp_remedy_facts pp_python_facts(const struct pp_python *py, uint64_t now_ns)
 {
 	const struct pp_process *p = py->process;
 	struct pp_perfmap_stats stats = { 0 };
@@ -286,15 +362,21 @@ struct pp_remedy pp_python_remedy(const struct pp_python *py)
 		.map_full = py->map_full,
 		.entries = py->map_entries,
 		.coverage = py->coverage,
+		.walk = pp_interps_walk(p),
+		.inherited = py->inherited,
+		.no_arena = p->maps_known && !py->arena && p->born_ns + ARENA_NS < now_ns,
 		.spawned = p->cmdline && pp_remedy_is_spawned(p->cmdline->text, p->cmdline->len),
+		.tmp = py->exam.tmp,
 	};
 
 	if (py->pymap) {
 		pp_perfmap_get_stats(pp_pymap_map(py->pymap), &stats);
 		facts.map = pp_pymap_state(py->pymap);
 		facts.reason = pp_pymap_reason(py->pymap);
+		facts.jitdump = pp_pymap_format(py->pymap) == PP_PYMAP_JITDUMP;
 		facts.map_full = stats.full;
+		facts.map_shared = pp_pymap_is_shared(py->pymap);
 		facts.entries = stats.entries;
 	}
-	return pp_remedy_find(&facts);
+	return facts;
 }

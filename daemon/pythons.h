@@ -10,10 +10,22 @@
 #include "python/coverage.h"
 #include "python/pymap.h"
 #include "python/remedy.h"
+#include "python/stub.h"
 
 struct pp_pythons;
 struct pp_reader;
 struct pp_store;
+
+/* What the reader found when it looked at a Python closely: see pythons_doctor.c. */
+struct pp_examination {
+	bool wanted, asking;
+	bool reading;	   /* its map is read on */
+	uint64_t asked_ns; /* since when */
+	uint64_t done_ns;  /* 0: never */
+	enum pp_tmp tmp;
+	int64_t map_bytes; /* -1: not known */
+	struct pp_stub stub;
+};
 
 /* pp_process.python */
 struct pp_python {
@@ -26,13 +38,17 @@ struct pp_python {
 	int fd;			       /* of the map, -1: not open */
 	uint32_t version;	       /* see python/version.h; 0: unknown */
 	bool is_python, arena;
-	bool asking; /* the reader has a request for the map */
+	bool jitdump; /* it has mapped one */
+	bool asking;  /* the reader has a request for the map */
 	/* The process has ended, and the map was let go; what it was then: */
 	bool over, map_full;
 	enum pp_pymap_state map_state;
 	enum pp_pymap_reason map_reason;
 	uint64_t map_entries;
-	bool refused;			 /* its map could not be trusted or opened */
+	bool refused;	  /* its map could not be trusted or opened */
+	bool inherited;	  /* its parent had generated code when it was forked */
+	uint64_t stub_pc; /* the latest seen in a trampoline; 0: none */
+	struct pp_examination exam;
 	struct pp_python *older, *newer; /* all of them */
 };
 
@@ -63,4 +79,15 @@ void pp_pythons_decay(struct pp_pythons *ps);
 /* Frames sampled up to time_ns that wait for their names. */
 size_t pp_pythons_pending(const struct pp_pythons *ps, uint64_t time_ns);
 
-struct pp_remedy pp_python_remedy(const struct pp_python *py);
+/* What is known of it, for remedies. */
+struct pp_remedy_facts pp_python_facts(const struct pp_python *py, uint64_t now_ns);
+
+/* ---- pythons_doctor.c ---- */
+
+/* Wants a close look at it: its map read on, its /tmp, its stubs. What is a moment old stays. */
+void pp_pythons_examine(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns);
+/* Asks the reader for what is wanted, as far as that has room. How many looks are not done. */
+size_t pp_pythons_examining(struct pp_pythons *ps);
+/* Of the names in its map, how many lie in code that is mapped now: 0 to 1, -1 where there are none
+ * or it would take too long to say. */
+double pp_python_live(const struct pp_python *py);

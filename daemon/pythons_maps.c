@@ -69,8 +69,6 @@ static enum pp_pymap_reason reason_of_answer(enum pp_perfmap_answer a)
 	}
 }
 
-static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns);
-
 /* It is tried again and again, and counted once. That there is none is no refusal. */
 static void refuse_map(struct pp_python *py, enum pp_pymap_reason why, uint64_t now_ns)
 {
@@ -81,11 +79,25 @@ static void refuse_map(struct pp_python *py, enum pp_pymap_reason why, uint64_t 
 	pp_count(PP_C_perfmaps_refused);
 }
 
+/* Containers may share a /tmp and have the same pid inside: then their maps are one file. Two lives
+ * of one pid may have the same file, too, one after the other: that is no sharing. */
+static void find_sharers(struct pp_pythons *ps, struct pp_python *py, const struct pp_file_key *key)
+{
+	for (struct pp_python *other = ps->newest; other; other = other->older) {
+		if (!other->pymap || other->process->pid == py->process->pid ||
+		    !pp_pymap_holds(other->pymap, key->dev, key->ino))
+			continue;
+		pp_pymap_share(other->pymap);
+		pp_pymap_share(py->pymap);
+	}
+}
+
 static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found *found, int *fd)
 {
 	struct request *rq = userdata;
 	struct pp_python *py = rq->process->python;
 	uint64_t now_ns = pp_now_ns();
+	int r;
 
 	py->asking = false;
 	if (error) {
@@ -97,10 +109,16 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 		py->fd = TAKE_FD(*fd);
 		free(py->path);
 		py->path = strdup(found->path);
-		pp_pymap_opened(py->pymap, found->key.dev, found->key.ino, now_ns);
+		r = pp_pymap_opened(py->pymap,
+				    found->answer == PP_PERFMAP_DUMP ? PP_PYMAP_JITDUMP
+								     : PP_PYMAP_LINES,
+				    found->key.dev, found->key.ino, now_ns);
+		if (r < 0)
+			refuse_map(py, PP_PYMAP_ERROR, now_ns);
+		find_sharers(rq->pythons, py, &found->key);
 	}
 	pp_pythons_settle(rq->pythons, py);
-	serve(rq->pythons, py, now_ns);
+	pp_pythons_serve(rq->pythons, py, now_ns);
 	request_free(rq);
 }
 
@@ -116,7 +134,7 @@ static void on_data(void *userdata, int error, uint64_t size, const void *data, 
 	else
 		pp_pymap_data(py->pymap, size, data, len, now_ns);
 	pp_pythons_settle(rq->pythons, py);
-	serve(rq->pythons, py, now_ns);
+	pp_pythons_serve(rq->pythons, py, now_ns);
 	request_free(rq);
 }
 
@@ -137,7 +155,7 @@ static void let_go(struct pp_python *py)
 }
 
 /* Does what the map wants now. */
-static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
+void pp_pythons_serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
 {
 	struct pp_target target = pp_process_target(py->process);
 	struct pp_pymap_request want;
@@ -151,7 +169,7 @@ static void serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
 	if (!rq)
 		r = -ENOMEM;
 	else if (want.action == PP_PYMAP_DO_OPEN)
-		r = pp_reader_perfmap(ps->reader, target, on_perfmap, rq);
+		r = pp_reader_perfmap(ps->reader, target, py->jitdump, on_perfmap, rq);
 	else
 		r = pp_reader_read(ps->reader, target, py->fd, want.offset, want.len, on_data, rq);
 	if (r >= 0) {
@@ -181,14 +199,24 @@ static bool is_over(const struct pp_python *py, uint64_t now_ns)
 	return want.action == PP_PYMAP_NOTHING && want.due_ns == UINT64_MAX;
 }
 
+/* Trampolines without a map: why, is looked at without being asked, and `pyprofctl ps` says it. */
+static void look_why(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
+{
+	if (!py->exam.done_ns && py->coverage.unnamed &&
+	    pp_pymap_state(py->pymap) == PP_PYMAP_REFUSED)
+		pp_pythons_examine(ps, py, now_ns);
+}
+
 void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
 {
 	for (struct pp_python *py = ps->newest; py; py = py->older) {
 		if (!py->pymap)
 			continue;
 		pp_pythons_settle(ps, py);
-		serve(ps, py, now_ns);
+		pp_pythons_serve(ps, py, now_ns);
+		look_why(ps, py, now_ns);
 		if (is_over(py, now_ns))
 			let_go(py);
 	}
+	(void)pp_pythons_examining(ps);
 }

@@ -9,7 +9,10 @@ struct pp_pythons {
 	struct pp_store *store;
 	struct pp_perfmaps *maps;
 	struct pp_python *newest;
+	size_t examining; /* looks in flight */
 };
 
+/* Does what its map wants now. */
+void pp_pythons_serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns);
 /* New entries came: settles what was waiting for them. */
 void pp_pythons_settle(struct pp_pythons *ps, struct pp_python *py);

@@ -93,11 +93,11 @@ static enum pp_pyframe classify(struct pp_resolve *r, uint32_t frame)
 	const char *name;
 	size_t len;
 
+	/* One with a note may wait for long. */
+	if (f->kind == PP_KIND_PYTHON && pp_frames_is_pending(r->store->frames, frame) && !f->file)
+		return PP_PYFRAME_PENDING;
 	if (f->kind == PP_KIND_PYTHON)
-		/* A name that is being looked up is nearly always found. */
-		return f->name || pp_frames_is_pending(r->store->frames, frame)
-			       ? PP_PYFRAME_NAMED
-			       : PP_PYFRAME_UNNAMED;
+		return f->name ? PP_PYFRAME_NAMED : PP_PYFRAME_UNNAMED;
 	if (f->kind != PP_KIND_NATIVE)
 		return PP_PYFRAME_OTHER;
 	name = pp_strings_text(r->store->strings, f->name, &len);

@@ -19,6 +19,7 @@ enum pp_exit {
 	PP_EXIT_NOT_PERMITTED = 4,
 	PP_EXIT_NO_PROCESS = 5,
 	PP_EXIT_NO_SAMPLES = 6,
+	PP_EXIT_UNNAMED = 7, /* `doctor`: not every Python is named */
 };
 
 /* The socket's path: the option's if given, else $PYPROF_SOCKET, else the system's. */

@@ -186,8 +186,12 @@ static int read_labels(struct reader *r, const Pprof__Sample *s, struct pp_proce
 			k = text(r, str, &process->comm);
 		else if (strcmp(key, "unit") == 0)
 			k = text(r, str, &process->unit);
+		else if (strcmp(key, "slice") == 0)
+			k = text(r, str, &process->slice);
 		else if (strcmp(key, "container") == 0)
 			k = text(r, str, &process->container);
+		else if (strcmp(key, "pod") == 0)
+			k = text(r, str, &process->pod);
 		else if (strcmp(key, "truncated") == 0)
 			k = pp_profile_add_truncated(r->out, str, strlen(str), &entry->note);
 	}

@@ -182,7 +182,8 @@ int pp_profile_add_process(struct pp_profile *p, const struct pp_process *proces
 	int r;
 
 	if (process->comm >= p->nr_texts || process->unit >= p->nr_texts ||
-	    process->container >= p->nr_texts)
+	    process->slice >= p->nr_texts || process->container >= p->nr_texts ||
+	    process->pod >= p->nr_texts)
 		return -EINVAL;
 	if (!pp_u64map_get(&p->process_ids, (uint64_t)process->id, &id)) {
 		id = p->nr_processes;

@@ -53,7 +53,7 @@ struct pp_node {
 struct pp_process {
 	int64_t id; /* the daemon's number for this life of the pid */
 	int64_t pid;
-	uint32_t comm, unit, container; /* texts */
+	uint32_t comm, unit, slice, container, pod; /* texts */
 };
 
 struct pp_entry {

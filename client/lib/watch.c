@@ -173,7 +173,11 @@ static int feed_process(struct pp_watch *w, const json_t *o)
 	if (r >= 0)
 		r = text(w, o, "unit", &process.unit);
 	if (r >= 0)
+		r = text(w, o, "slice", &process.slice);
+	if (r >= 0)
 		r = text(w, o, "container", &process.container);
+	if (r >= 0)
+		r = text(w, o, "pod", &process.pod);
 	return r < 0 ? r : pp_profile_add_process(w->profile, &process, &index);
 }
 

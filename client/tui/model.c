@@ -55,7 +55,9 @@ static bool process_matches(const struct pp_top *t, const struct pp_profile *p, 
 	snprintf(pid, sizeof(pid), "%lld", (long long)pr->pid);
 	return !*t->filter || contains(t, pp_profile_text(p, pr->comm)) ||
 	       contains(t, pp_profile_text(p, pr->unit)) ||
-	       contains(t, pp_profile_text(p, pr->container)) || contains(t, pid);
+	       contains(t, pp_profile_text(p, pr->slice)) ||
+	       contains(t, pp_profile_text(p, pr->container)) ||
+	       contains(t, pp_profile_text(p, pr->pod)) || contains(t, pid);
 }
 
 static int add_line(struct pp_top *t, const struct pp_top_line *line)

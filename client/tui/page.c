@@ -7,6 +7,7 @@
 
 #include "formats/report.h"
 #include "lib/array.h"
+#include "lib/label.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -271,18 +272,18 @@ static int put_process(struct pp_page *page, const struct pp_top *t, const struc
 {
 	const struct pp_profile *p = t->profile;
 	const struct pp_process *pr = &p->processes[l->process];
-	const char *unit = pp_profile_text(p, pr->unit),
-		   *container = pp_profile_text(p, pr->container);
+	struct pp_label label =
+		pp_label_of(pp_profile_text(p, pr->container), pp_profile_text(p, pr->unit),
+			    pp_profile_text(p, pr->slice));
 	double cpu = p->cpu_ns ? pp_percent(l->total, f->span_ns) : 0;
 
 	if (page->width < WIDE)
 		return putf(page, style, "%7.2f %7" PRId64 "  %s", pp_percent(l->total, t->total),
 			    pr->pid, pp_profile_text(p, pr->comm));
 	/* The words of the version and of what names it are the daemon's own. */
-	return putf(page, style, "%7.2f %7.1f %8" PRId64 "  %-15s  %-9.9s %-11.11s %s",
+	return putf(page, style, "%7.2f %7.1f %8" PRId64 "  %-15s  %-9.9s %-11.11s %.*s",
 		    pp_percent(l->total, t->total), cpu, pr->pid, pp_profile_text(p, pr->comm),
-		    fact(f, pr->id, "python"), fact(f, pr->id, "named_by"),
-		    *unit ? unit : container);
+		    fact(f, pr->id, "python"), fact(f, pr->id, "named_by"), label.len, label.text);
 }
 
 static int put_header(struct pp_page *page, const struct pp_top *t)
@@ -295,7 +296,7 @@ static int put_header(struct pp_page *page, const struct pp_top *t)
 	if (t->mode == PP_TOP_PROCESSES)
 		return put(page, PP_STYLE_HEADER,
 			   wide ? " SHARE%    CPU%      PID  COMMAND          PYTHON    "
-				  "NAMED BY    UNIT"
+				  "NAMED BY    WHERE"
 				: " SHARE%     PID  COMMAND");
 	if (!wide)
 		return put(page, PP_STYLE_HEADER, "  SELF%  TOTAL%  FUNCTION");

@@ -72,7 +72,9 @@ static void facts(void *userdata, uint64_t process, struct pp_process_facts *ret
 	ret->pid = p->pid;
 	ret->comm = p->comm;
 	ret->unit = p->unit ? p->unit->text : NULL;
+	ret->slice = p->slice ? p->slice->text : NULL;
 	ret->container = p->container ? p->container->text : NULL;
+	ret->pod = p->pod ? p->pod->text : NULL;
 }
 
 static json_t *info_json(const struct pp_profile_info *i, unsigned int frequency, size_t bytes)

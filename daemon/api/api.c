@@ -10,6 +10,7 @@
 static const struct pp_method methods[] = {
 	{ "GetStatus", pp_api_get_status, false },
 	{ "ListProcesses", pp_api_list_processes, false },
+	{ "Diagnose", pp_api_diagnose, false },
 	{ "GetProfile", pp_api_get_profile, false },
 	{ "StartSession", pp_api_start_session, false },
 	{ "ReadSession", pp_api_read_session, false },
@@ -45,6 +46,9 @@ int pp_api_new(struct pp_api **ret, sd_event *event, const struct pp_api_backend
 	api->backend = *backend;
 	api->policy.group = pp_policy_read_group();
 	config.userdata = api;
+	r = pp_api_lists_init(api);
+	if (r < 0)
+		return r;
 	r = pp_server_new(&api->server, event, &config);
 	if (r < 0)
 		return r;
@@ -57,6 +61,7 @@ struct pp_api *pp_api_free(struct pp_api *api)
 	if (!api)
 		return NULL;
 	pp_server_free(api->server);
+	pp_api_lists_done(api);
 	sd_event_unref(api->event);
 	free(api);
 	return NULL;

@@ -53,13 +53,38 @@ struct pp_api_status {
 struct pp_api_python {
 	bool is_python;
 	char version[32];	 /* "3.13.1", "" if unknown */
-	const char *trampolines; /* "off", "on", "late", "unknown" */
-	const char *named_by;	 /* "trampoline", "interpreter", "both", "none" */
+	const char *trampolines; /* as python/remedy.h has them */
+	const char *named_by;	 /* as python/coverage.h has it */
 	const char *map_path;
 	uint64_t map_entries;
 	uint64_t frames, named; /* of its sampled Python frames; frames = 0: no coverage figure */
 	const char *problem;	/* what keeps its functions from being named */
 	const char *remedy;	/* the one-line remedy */
+	bool all_named;		/* nothing keeps its functions from being named, as far as seen */
+};
+
+/* What a close look at a Python tells beyond that. Strings as above. */
+struct pp_api_diagnosis {
+	const char *interpreter; /* the file that holds the interpreter */
+	const char *unwalked;	 /* why its own frames are not walked; NULL: they are, or not known */
+	uint8_t build_id[32];
+	size_t build_id_len;
+	double frame_pointers;	/* of its code, how much keeps them; -1: not known */
+	const char *stub;	/* form of its trampolines: "sub", "push"; NULL: not known */
+	bool endbr;		/* with stub: they begin with endbr64 */
+	const char *map_state;	/* "idle", "wanted", "open", "refused", "gone" */
+	const char *map_reason; /* with "refused" */
+	int64_t map_bytes;	/* -1: not known */
+	double map_live;	/* share of its names in code that is mapped now; -1: not known */
+	uint64_t unnamed, bare; /* Python frames without names: with a stub, and without */
+	uint64_t growth_entries, growth_bytes; /* of the last minute */
+	/* A name that keeps being added; name NULL: there is none. */
+	struct {
+		const char *name, *file;
+		size_t name_len, file_len;
+		uint64_t entries, bytes; /* of the last minute */
+		bool severe;
+	} alarm;
 };
 
 /*
@@ -117,4 +142,11 @@ struct pp_api_backend {
 
 	/* The always-on rate. -EINVAL: not possible. */
 	int (*set_frequency)(void *userdata, unsigned int hz);
+
+	/* Has a Python looked at closely; p is living and one. */
+	void (*examine)(void *userdata, const struct pp_process *p);
+	/* How many looks are not done. They end by themselves, within seconds. */
+	size_t (*examining)(void *userdata);
+	/* What is known by now. *ret is zeroed before the call. */
+	void (*diagnosis)(void *userdata, const struct pp_process *p, struct pp_api_diagnosis *ret);
 };

@@ -2,21 +2,35 @@
 /* Which processes a caller wants, and which of them are the caller's to see. */
 #include "api/internal.h"
 
+#include "proc/cgroup.h"
+
 #include <limits.h>
 #include <string.h>
 
+#define CONTAINER_ID_SHORT 12 /* digits, of docker ps and podman ps */
+
 #define ANCESTORS_MAX 1024 /* a longer line of parents can only be a loop of reused pids */
+
+/* Keeps a copy of a name that was given. */
+static int keep(char **at, const char *name)
+{
+	*at = name ? strndup(name, PP_SCOPE_TEXT_MAX) : NULL;
+	return name && !*at ? -ENOMEM : 0;
+}
 
 int pp_scope_parse(struct pp_scope *ret, json_t *object, const char **ret_bad)
 {
 	_cleanup_scope_ struct pp_scope f = { .uid = -1 };
-	const char *command = NULL, *unit = NULL;
+	const char *command = NULL, *unit = NULL, *slice = NULL, *container = NULL, *pod = NULL;
 	int64_t pid = 0;
 	const struct pp_param params[] = {
 		{ "pid", PP_PARAM_INT, .min = 1, .max = INT_MAX, .target = &pid },
 		{ "tree", PP_PARAM_BOOL, .target = &f.tree },
 		{ "command", PP_PARAM_STRING, .target = &command },
 		{ "unit", PP_PARAM_STRING, .target = &unit },
+		{ "slice", PP_PARAM_STRING, .target = &slice },
+		{ "container", PP_PARAM_STRING, .target = &container },
+		{ "pod", PP_PARAM_STRING, .target = &pod },
 		{ "uid", PP_PARAM_INT, .min = 0, .max = UINT32_MAX, .target = &f.uid },
 		{ "python", PP_PARAM_BOOL, .target = &f.python },
 	};
@@ -27,11 +41,8 @@ int pp_scope_parse(struct pp_scope *ret, json_t *object, const char **ret_bad)
 	if (*ret_bad)
 		return -EINVAL;
 	f.pid = (pid_t)pid;
-	if (command)
-		f.command = strndup(command, PP_SCOPE_TEXT_MAX);
-	if (unit)
-		f.unit = strndup(unit, PP_SCOPE_TEXT_MAX);
-	if ((command && !f.command) || (unit && !f.unit))
+	if (keep(&f.command, command) < 0 || keep(&f.unit, unit) < 0 || keep(&f.slice, slice) < 0 ||
+	    keep(&f.container, container) < 0 || keep(&f.pod, pod) < 0)
 		return -ENOMEM;
 	*ret = f;
 	f = (struct pp_scope){ 0 };
@@ -42,6 +53,9 @@ void pp_scope_done(struct pp_scope *f)
 {
 	free(f->command);
 	free(f->unit);
+	free(f->slice);
+	free(f->container);
+	free(f->pod);
 	*f = (struct pp_scope){ .uid = -1 };
 }
 
@@ -89,6 +103,21 @@ static bool is_python(struct pp_api *api, const struct pp_process *p)
 	return python.is_python;
 }
 
+static bool is_named(const struct pp_atom *atom, const char *wanted)
+{
+	return !wanted || (atom && strcmp(wanted, atom->text) == 0);
+}
+
+/* An id is also known by its beginning, as the engines' own tools show it. */
+static bool is_container(const struct pp_atom *atom, const char *wanted)
+{
+	size_t len = wanted ? strlen(wanted) : 0;
+
+	if (wanted && atom && atom->len == PP_CONTAINER_ID_LEN && len >= CONTAINER_ID_SHORT)
+		return strncmp(wanted, atom->text, len) == 0;
+	return is_named(atom, wanted);
+}
+
 static bool matches(const struct pp_choice *c, const struct pp_scope *f, bool any_pid,
 		    const struct pp_process *p)
 {
@@ -100,7 +129,8 @@ static bool matches(const struct pp_choice *c, const struct pp_scope *f, bool an
 		return false;
 	if (f->command && strncmp(f->command, p->comm, sizeof(p->comm)) != 0)
 		return false;
-	if (f->unit && (!p->unit || strcmp(f->unit, p->unit->text) != 0))
+	if (!is_named(p->unit, f->unit) || !is_named(p->slice, f->slice) ||
+	    !is_container(p->container, f->container) || !is_named(p->pod, f->pod))
 		return false;
 	return !f->python || is_python(c->api, p);
 }

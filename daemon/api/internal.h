@@ -21,6 +21,8 @@ struct pp_api {
 	struct pp_api_session *sessions;
 	struct pp_api_watch *watches;
 	struct pp_api_answer *answers;
+	struct pp_api_list *lists; /* the first is in the making, the others wait */
+	sd_event_source *list_turn;
 };
 
 /* A caller, as far as rights go. */
@@ -41,7 +43,7 @@ struct pp_scope {
 	bool tree;
 	int64_t uid; /* -1: any */
 	bool python;
-	char *command, *unit; /* NULL: any */
+	char *command, *unit, *slice, *container, *pod; /* NULL: any */
 };
 
 /* object may be NULL: everything. *ret_bad names the member that will not do, with -EINVAL. */
@@ -111,6 +113,11 @@ int pp_api_answer(struct pp_api *api, struct pp_call *call, struct pp_ask *ask);
 /* Returns 0 with the members of p as the interface's type Process, or -ENOMEM. */
 int pp_api_process(struct pp_api *api, const struct pp_process *p, json_t **ret);
 
+/* ---- list.c ---- */
+
+int pp_api_lists_init(struct pp_api *api);
+void pp_api_lists_done(struct pp_api *api);
+
 /* Error replies. */
 int pp_api_not_permitted(struct pp_call *call, const char *reason);
 int pp_api_no_such_process(struct pp_call *call, pid_t pid);
@@ -122,6 +129,7 @@ int pp_api_failed(struct pp_call *call, const char *what, int r);
 
 int pp_api_get_status(struct pp_call *call, json_t *parameters, void *userdata);
 int pp_api_list_processes(struct pp_call *call, json_t *parameters, void *userdata);
+int pp_api_diagnose(struct pp_call *call, json_t *parameters, void *userdata);
 int pp_api_get_profile(struct pp_call *call, json_t *parameters, void *userdata);
 int pp_api_start_session(struct pp_call *call, json_t *parameters, void *userdata);
 int pp_api_read_session(struct pp_call *call, json_t *parameters, void *userdata);

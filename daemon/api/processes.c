@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Processes as the interface shows them. */
+/* A process as the interface shows it. */
 #include "api/internal.h"
 
-#include "base/counters.h"
 #include "ipc/varlink.h"
 #include <string.h>
-
-/* A reply of 16 MiB holds about this many, long command lines included. */
-#define PROCESSES_MAX 16384
 
 /* Sets a text of any bytes; an absent one is left out. */
 static int set_text(json_t *object, const char *key, const char *text, size_t len)
@@ -64,58 +60,12 @@ int pp_api_process(struct pp_api *api, const struct pp_process *p, json_t **ret)
 	else
 		r |= json_object_set_new(o, "command", json_string(""));
 	r |= set_atom(o, "unit", p->unit);
+	r |= set_atom(o, "slice", p->slice);
 	r |= set_atom(o, "container", p->container);
+	r |= set_atom(o, "pod", p->pod);
 	r |= set_python(o, &py);
 	if (r)
 		return -ENOMEM;
 	*ret = TAKE_PTR(o);
 	return 0;
-}
-
-struct list {
-	struct pp_api *api;
-	struct pp_viewer viewer;
-	json_t *processes;
-	unsigned int hidden, cut;
-	int error;
-};
-
-static bool add(const struct pp_process *p, void *arg)
-{
-	struct list *l = arg;
-	json_t *json;
-
-	if (!pp_api_sees(&l->viewer, p)) {
-		l->hidden += p->alive;
-		return true;
-	}
-	if (json_array_size(l->processes) >= PROCESSES_MAX) {
-		l->cut++;
-		return true;
-	}
-	l->error = pp_api_process(l->api, p, &json);
-	if (l->error == 0 && json_array_append_new(l->processes, json) < 0)
-		l->error = -ENOMEM;
-	return l->error == 0;
-}
-
-int pp_api_list_processes(struct pp_call *call, json_t *parameters, void *userdata)
-{
-	struct pp_api *api = userdata;
-	struct list l = { .api = api, .viewer = pp_api_viewer(api, call) };
-	const char *bad = pp_params_parse(parameters, NULL, 0);
-
-	if (bad)
-		return pp_call_invalid(call, bad);
-	l.processes = json_array();
-	if (!l.processes)
-		return -ENOMEM;
-	api->backend.each_process(api->backend.userdata, add, &l);
-	if (l.error < 0) {
-		json_decref(l.processes);
-		return pp_api_failed(call, "list the processes", l.error);
-	}
-	pp_count_add(PP_C_processes_unlisted, l.cut);
-	return pp_call_reply(
-		call, json_pack("{s:o, s:i}", "processes", l.processes, "hidden", (int)l.hidden));
 }

@@ -24,6 +24,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/pidfd.h>
 
 #define ABANDONED_AFTER_NS   (100 * NSEC_PER_MSEC)
@@ -60,6 +62,7 @@ struct pp_child {
 
 	/* The running child; sock < 0: none. */
 	int sock, pidfd;
+	pid_t pid;
 	sd_event_source *io;
 
 	struct request *flight; /* handed to the child */
@@ -202,7 +205,7 @@ static int spawn(struct pp_child *c)
 {
 	int r;
 
-	r = pp_spawn_child(c->role, &c->sock, &c->pidfd);
+	r = pp_spawn_child(c->role, &c->sock, &c->pidfd, &c->pid);
 	if (r < 0)
 		return r;
 	r = sd_event_add_io(c->event, &c->io, c->sock, EPOLLIN, on_io, c);
@@ -443,4 +446,23 @@ int pp_child_call(struct pp_child *c, const void *data, size_t len, const int *f
 size_t pp_child_pending(const struct pp_child *c)
 {
 	return c->waiting + !!c->flight;
+}
+
+uint64_t pp_child_queued_ns(const struct pp_child *c)
+{
+	char path[48], text[128];
+	uint64_t ran, queued;
+	FILE *file;
+
+	if (c->sock < 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", c->pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (!fgets(text, sizeof(text), file) ||
+	    sscanf(text, "%" SCNu64 " %" SCNu64, &ran, &queued) != 2)
+		queued = 0;
+	fclose(file);
+	return queued;
 }

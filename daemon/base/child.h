@@ -45,3 +45,5 @@ int pp_child_call(struct pp_child *c, const void *data, size_t len, const int *f
 
 /* Requests waiting or in flight. */
 size_t pp_child_pending(const struct pp_child *c);
+/* For how long the running child was ready and had to wait for a CPU, so far; 0: not known. */
+uint64_t pp_child_queued_ns(const struct pp_child *c);

@@ -13,8 +13,14 @@
 	X(sideband_lost, "life-cycle records lost by the kernel; processes are read again")    \
 	X(perfmap_lines_bad, "lines of perf maps that are no entries")                         \
 	X(perfmap_names_cut, "names in perf maps cut to 64 KiB")                               \
+	X(perfmap_entries_contested,                                                           \
+	  "entries of perf maps not believed: two processes share the file and the address")   \
 	X(perfmap_entries_refused, "entries of perf maps over a limit")                        \
 	X(perfmap_bytes_refused, "bytes of perf maps over the limit of one map")               \
+	X(jitdumps_foreign, "jitdumps without a header, or of another version or machine")     \
+	X(jitdump_records_bad, "records of jitdumps that make no sense")                       \
+	X(jitdump_damaged, "places in jitdumps where records broke off or come twice")         \
+	X(jitdump_unflushed, "addresses sampled whose names were in their writer's buffer")    \
 	X(files_refused, "mapped files over the table's limit")                                \
 	X(files_unidentified, "mapped files that could not be identified any more")            \
 	X(files_unreadable, "mapped files that are no ELF or could not be read")               \
@@ -45,6 +51,7 @@
 	X(unwind_entries_bad, "entries of .eh_frame that could not be decoded")                \
 	X(worker_failed, "files that crashed or stalled the ELF worker")                       \
 	X(worker_refused, "answers of the ELF worker that did not hold up")                    \
+	X(worker_put_off, "mapped files that wait, as the ELF worker did much for their user") \
 	X(objects_refused, "mapped files over the limit; they stay unnamed")                   \
 	X(mappings_cut, "executable mappings over a process's limit")                          \
 	X(processes_late, "samples of processes that ended too long before; lost")             \

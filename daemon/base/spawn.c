@@ -5,47 +5,34 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-static int spawn_process(const char *role, int sock, pid_t *ret)
+/* The child, from the fork on. */
+static _Noreturn void become(const char *role, int sock)
 {
 	char *argv[] = { (char *)"pyprofd", (char *)"--child", (char *)role, NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	int r;
+	struct sigaction unhandled = { .sa_handler = SIG_DFL };
+	sigset_t none;
 
-	sigemptyset(&none);
-	sigfillset(&all);
-	r = posix_spawn_file_actions_init(&actions);
-	if (r)
-		return -r;
-	r = posix_spawnattr_init(&attr);
-	if (r) {
-		posix_spawn_file_actions_destroy(&actions);
-		return -r;
-	}
-	r = posix_spawn_file_actions_adddup2(&actions, sock, PP_CHILD_SOCKET);
-	if (!r)
-		r = posix_spawn_file_actions_addclosefrom_np(&actions, PP_CHILD_SOCKET + 1);
 	/* The daemon blocks the signals that its loop handles; a child must not inherit that. */
-	if (!r)
-		r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	if (!r)
-		r = posix_spawnattr_setsigmask(&attr, &none);
-	if (!r)
-		r = posix_spawnattr_setsigdefault(&attr, &all);
-	if (!r)
-		r = posix_spawn(ret, "/proc/self/exe", &actions, &attr, argv, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	return -r;
+	for (int i = 1; i < NSIG; i++)
+		(void)sigaction(i, &unhandled, NULL);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* A descriptor that already has the number would keep its close-on-exec flag. */
+	if (sock == PP_CHILD_SOCKET ? fcntl(sock, F_SETFD, 0) < 0 : dup2(sock, PP_CHILD_SOCKET) < 0)
+		_exit(EXIT_FAILURE);
+	if (close_range(PP_CHILD_SOCKET + 1, ~0U, 0) == 0)
+		(void)execv("/proc/self/exe", argv);
+	_exit(EXIT_FAILURE);
 }
 
-int pp_spawn_child(const char *role, int *ret_sock, int *ret_pidfd)
+/* A plain fork, where posix_spawn() would do: that waits until the child has executed, on a busy
+ * machine for longer than a turn of the loop may take. */
+int pp_spawn_child(const char *role, int *ret_sock, int *ret_pidfd, pid_t *ret_pid)
 {
 	_cleanup_close_ int ours = -1, theirs = -1, pidfd = -1;
 	int pair[2], r;
@@ -57,9 +44,11 @@ int pp_spawn_child(const char *role, int *ret_sock, int *ret_pidfd)
 	theirs = pair[1];
 	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	r = spawn_process(role, theirs, &pid);
-	if (r < 0)
-		return r;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		become(role, theirs);
 	pidfd = pidfd_open(pid, 0);
 	if (pidfd < 0) {
 		r = -errno;
@@ -69,6 +58,7 @@ int pp_spawn_child(const char *role, int *ret_sock, int *ret_pidfd)
 	}
 	*ret_sock = TAKE_FD(ours);
 	*ret_pidfd = TAKE_FD(pidfd);
+	*ret_pid = pid;
 	return 0;
 }
 

@@ -3,13 +3,14 @@
 #pragma once
 
 #include "base/macro.h"
+#include <sys/types.h>
 
 /*
  * Re-executes this program as `pyprofd --child ROLE`, with one end of a SOCK_SEQPACKET pair as its
  * PP_CHILD_SOCKET, no other descriptor above, and no signal blocked or handled. Returns 0 and the
- * other end, non-blocking, and a pidfd; both are the caller's.
+ * other end, non-blocking, and a pidfd; both are the caller's. A child that cannot execute ends.
  */
-int pp_spawn_child(const char *role, int *ret_sock, int *ret_pidfd);
+int pp_spawn_child(const char *role, int *ret_sock, int *ret_pidfd, pid_t *ret_pid);
 
 /* Whether the child is gone for good: dead and reaped. */
 bool pp_reap(int pidfd);

@@ -14,11 +14,11 @@
 #include "elf/cfi_program.h"
 
 /* Bounds: the largest seen is chromium's with 34 MB and a million functions. */
-#define EH_FRAME_MAX (256 * MIB)
-#define FDES_MAX     (4U << 20)
+#define EH_FRAME_MAX (64 * MIB)
+#define FDES_MAX     (2U << 20)
 #define CIES_MAX     65536
-#define BAD_MAX	     (1U << 20) /* broken entries: then it is not an .eh_frame */
-#define ROWS_MAX     PP_TABLE_ROWS_MAX
+#define BAD_MAX	     (1U << 20)	  /* broken entries: then it is not an .eh_frame */
+#define ROWS_MAX     (4U << 20)	  /* more make no image that a table may have */
 #define CODE_MAX     (2048 * MIB) /* from the first function to the last: offsets are 32 bits */
 
 struct fde {
@@ -367,6 +367,22 @@ int pp_cfi_read(struct pp_cfi *ret, struct pp_elf *elf)
 	}
 	*ret = out;
 	return 0;
+}
+
+uint32_t pp_cfi_frame_pointers(const struct pp_cfi *cfi)
+{
+	uint64_t all = 0, with = 0;
+
+	for (size_t i = 0; i + 1 < cfi->nr_rows; i++) {
+		uint32_t kind = PP_RULE_KIND(cfi->rows[i].rule);
+		uint64_t bytes = cfi->rows[i + 1].offset - cfi->rows[i].offset;
+
+		if (kind == PP_RULE_RBP)
+			with += bytes;
+		if (kind == PP_RULE_RBP || kind == PP_RULE_RSP)
+			all += bytes;
+	}
+	return all ? (uint32_t)(with * 1000 / all) : 0;
 }
 
 void pp_cfi_done(struct pp_cfi *cfi)

@@ -34,5 +34,7 @@ int pp_cfi_read(struct pp_cfi *ret, struct pp_elf *elf);
  * later one at the same address wins. Returns 0, -E2BIG or -ENOMEM.
  */
 int pp_cfi_add_row(struct pp_cfi *cfi, uint64_t address, uint32_t rule);
+/* Of the code described, how much has a frame of its own that rbp points into: in thousandths. */
+uint32_t pp_cfi_frame_pointers(const struct pp_cfi *cfi);
 void pp_cfi_done(struct pp_cfi *cfi);
 #define _cleanup_cfi_ _cleanup_(pp_cfi_done)

@@ -41,6 +41,8 @@ struct pp_elf_info {
 	uint8_t pad[2];
 	uint32_t debuglink_crc;
 	uint32_t nr_segments;
+	uint32_t frame_pointers; /* of its code, how much keeps rbp as one: thousandths */
+	uint32_t pad2;
 	struct pp_elf_python python;
 	uint64_t table_hash;  /* of the table image, as pp_table_image_hash(); 0: no table */
 	uint64_t bad_entries; /* .eh_frame entries that could not be used */

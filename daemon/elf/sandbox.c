@@ -68,31 +68,14 @@ static void end_filter(scmp_filter_ctx *filter)
 
 /* Calls whose arguments need no look. Memory and time first, then what the protocol needs. */
 static const int plain_calls[] = {
-	SCMP_SYS(brk),
-	SCMP_SYS(munmap),
-	SCMP_SYS(mremap),
-	SCMP_SYS(madvise),
-	SCMP_SYS(futex),
-	SCMP_SYS(getrandom),
-	SCMP_SYS(clock_gettime),
-	SCMP_SYS(recvmsg),
-	SCMP_SYS(sendmsg),
-	SCMP_SYS(read),
-	SCMP_SYS(pread64),
-	SCMP_SYS(write),
-	SCMP_SYS(lseek),
-	SCMP_SYS(close),
-	SCMP_SYS(memfd_create),
-	SCMP_SYS(exit),
-	SCMP_SYS(exit_group),
-	SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(restart_syscall),
+	SCMP_SYS(brk),	   SCMP_SYS(munmap),	 SCMP_SYS(mremap),	  SCMP_SYS(madvise),
+	SCMP_SYS(futex),   SCMP_SYS(getrandom),	 SCMP_SYS(clock_gettime), SCMP_SYS(timer_settime),
+	SCMP_SYS(recvmsg), SCMP_SYS(sendmsg),	 SCMP_SYS(read),	  SCMP_SYS(pread64),
+	SCMP_SYS(write),   SCMP_SYS(lseek),	 SCMP_SYS(close),	  SCMP_SYS(memfd_create),
+	SCMP_SYS(exit),	   SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall),
 	SCMP_SYS(sysinfo),  /* qsort() asks how much memory there is */
 #ifdef __SANITIZE_ADDRESS__ /* its runtime, for a report and before any exit */
-	SCMP_SYS(gettid),
-	SCMP_SYS(getpid),
-	SCMP_SYS(sigaltstack),
-	SCMP_SYS(sched_yield),
+	SCMP_SYS(gettid),  SCMP_SYS(getpid),	 SCMP_SYS(sigaltstack),	  SCMP_SYS(sched_yield),
 #endif
 };
 

@@ -6,7 +6,7 @@
 
 /* What a sandboxed process may take. Files it makes (memory files) are limited by the first. */
 #define PP_SANDBOX_FILE_MAX	   (64 * MIB)
-#define PP_SANDBOX_MEMORY_MAX	   (1024 * MIB)
+#define PP_SANDBOX_MEMORY_MAX	   (512 * MIB)
 #define PP_SANDBOX_DESCRIPTORS_MAX 32
 
 /*

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "elf/symbols.h"
 
+#include "elf/cold.h"
 #include "elf/demangle.h"
 #include "elf/minidebug.h"
 #include "elf/plt.h"
 #include "elf/symbol_list.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define SYMTAB_MAX   (256 * MIB) /* bytes of one symbol table */
+#define STRINGS_MAX  (16 * MIB)	 /* of .dynsym, searched for one name: CPython's are 100 KB */
 #define RAW_NAME_MAX 4096	 /* longer mangled names are cut: they demangle to nothing then */
 
 /* Where a symbol's name is. */
@@ -29,7 +32,14 @@ struct pp_symbols {
 	uint8_t *mini; /* the unpacked MiniDebugInfo */
 	size_t mini_size;
 	struct pp_plt *plt;
+	/* The part of the interpreter's loop that has lost its symbol; size 0: there is none. */
+	struct {
+		uint64_t start, size;
+		uint32_t name; /* of the other part, in .dynsym's strings */
+	} cold;
 };
+
+#define LOOP "_PyEval_EvalFrameDefault" /* CPython's, exported by every build */
 
 static uint8_t rank(unsigned int binding)
 {
@@ -173,6 +183,47 @@ static void set_span(struct pp_symbols *s, const struct pp_elf *elf)
 	s->span = high > low ? MIN(high - low, (uint64_t)UINT32_MAX) : 0;
 }
 
+/* Where a text, with its NUL, stands in a string table; false: it does not. */
+static bool find_string(struct pp_elf *e, uint64_t offset, uint64_t size, const char *text,
+			uint32_t *ret)
+{
+	_cleanup_free_ uint8_t *strings = NULL;
+	const uint8_t *at;
+
+	if (pp_elf_load(e, offset, size, STRINGS_MAX, &strings) < 0)
+		return false;
+	at = memmem(strings, size, text, strlen(text) + 1);
+	if (!at)
+		return false;
+	*ret = (uint32_t)(at - strings);
+	return true;
+}
+
+/* Where only .dynsym is left: which stacks are Python is known by the name of this function, and
+ * most of it may have none. */
+static int find_cold_loop(struct pp_symbols *s, struct pp_elf *elf)
+{
+	uint32_t name;
+	int r = 0;
+
+	if (s->strings[SOURCE_SYMTAB].size || s->strings[SOURCE_DEBUG].size || s->mini ||
+	    !find_string(elf, s->strings[SOURCE_DYNSYM].offset, s->strings[SOURCE_DYNSYM].size,
+			 LOOP, &name))
+		return 0;
+	for (size_t i = 0; i < s->sized.n; i++) {
+		const struct pp_symbol *x = &s->sized.v[i];
+
+		if (x->source != SOURCE_DYNSYM || x->name != name)
+			continue;
+		r = pp_cold_find(elf, s->base + x->offset, x->size, &s->cold.start, &s->cold.size);
+		if (r < 0)
+			s->cold.size = 0;
+		s->cold.name = name;
+		break;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
 static int read_all(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug)
 {
 	int r;
@@ -186,6 +237,8 @@ static int read_all(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *deb
 		r = add_table(s, elf, SHT_DYNSYM, SOURCE_DYNSYM);
 	if (r == 0)
 		r = pp_plt_new(&s->plt, elf);
+	if (r == 0)
+		r = find_cold_loop(s, elf);
 	return r;
 }
 
@@ -309,6 +362,20 @@ static bool lookup_plt(struct pp_symbols *s, struct pp_elf *elf, uint64_t addres
 	return true;
 }
 
+static bool lookup_cold(struct pp_symbols *s, struct pp_elf *elf, uint64_t address,
+			struct pp_symbol_hit *ret)
+{
+	char raw[RAW_NAME_MAX];
+
+	if (address - s->cold.start >= s->cold.size ||
+	    !read_name(s, elf, NULL, SOURCE_DYNSYM, s->cold.name, raw))
+		return false;
+	ret->start = s->cold.start;
+	ret->size = s->cold.size;
+	snprintf(ret->name, sizeof(ret->name), "%.*s.cold", (int)strlen(LOOP), raw);
+	return true;
+}
+
 bool pp_symbols_lookup(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *debug,
 		       uint64_t address, struct pp_symbol_hit *ret)
 {
@@ -317,7 +384,7 @@ bool pp_symbols_lookup(struct pp_symbols *s, struct pp_elf *elf, struct pp_elf *
 	if (address < s->base || address - s->base >= s->span)
 		return false;
 	return lookup_in(s, elf, debug, &s->sized, offset, ret) ||
-	       lookup_plt(s, elf, address, ret) ||
+	       lookup_plt(s, elf, address, ret) || lookup_cold(s, elf, address, ret) ||
 	       lookup_in(s, elf, debug, &s->labels, offset, ret);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Function names of one file, from its .symtab, .dynsym, MiniDebugInfo, PLT relocations and a
  * separate debug file. Compact (24 bytes a function): names stay in the file and are read when
- * asked for.
+ * asked for. A stripped CPython's loop is named where its compiler has split it too (cold.h).
  */
 #pragma once
 

@@ -14,8 +14,8 @@
 #include "elf/cfi.h"
 
 #define PP_TABLE_MAGIC 0x31746270 /* "pbt1" */
-/* Above any file seen (libLLVM: 5 MB); what one file may take of the store's 128 MiB. */
-#define PP_TABLE_IMAGE_MAX (32 * MIB)
+/* Above any file seen (libLLVM: 5 MB). One file takes no more than half of the default budget. */
+#define PP_TABLE_IMAGE_MAX (16 * MIB)
 
 struct pp_table_header {
 	uint32_t magic;

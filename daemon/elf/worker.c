@@ -1,45 +1,52 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The daemon's side: requests go out, answers are taken apart as a stranger's. */
-#include "elf/worker.h"
+/*
+ * There is one worker, and whoever maps a file makes it work. A file can be made that takes it as
+ * long as it is allowed to take, or that crashes it, and another one after that. So users are kept
+ * apart: what the worker does for one is his *debt*, which time pays off. Of the calls that wait,
+ * the next is that of the user who owes least; and one who owes too much is turned away until it
+ * is paid. The others wait for no more than what is under way.
+ */
+#include "elf/worker_private.h"
 
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/counters.h"
-#include "base/fd.h"
-#include "elf/cursor.h"
-#include "elf/table.h"
-#include "elf/worker_wire.h"
+#include "base/u64map.h"
 
+#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 
-/* libLLVM's table takes 0.3 s on a slow machine; a file that needs ten times that is given up. */
-#define DEADLINE_MS   5000
-#define QUEUE_MAX     256
-#define ABANDONED_MAX 4
+/* By the clock on the wall, which a busy machine stretches; see PP_WORKER_CPU_NS. */
+#define DEADLINE_MS    5000
+#define QUEUE_MAX      256
+#define USER_QUEUE_MAX 64 /* of those, one user's */
+#define ABANDONED_MAX  4
 
-#define BAD_ENTRIES_MAX (4U << 20) /* of one file: what cfi.c reads at most */
+/*
+ * A second of the worker is five of debt, so that one user has a fifth of it in the long run. What
+ * may be owed is what a program of a thousand large files needs at its start.
+ */
+#define DEBT_FACTOR 5
+#define DEBT_MAX_NS (30 * NSEC_PER_SEC)
+#define DEATH_NS    (2 * NSEC_PER_SEC) /* a worker's end costs everybody a new one, and pauses */
+#define DEBTORS_MAX 4096	       /* then all are forgiven: a brake, not a record */
 
 struct pp_worker {
 	struct pp_child *child;
+	struct pp_worker_call *first, **last; /* waiting; one more is with the child */
+	size_t waiting;
+	bool busy, freeing;
+	struct pp_u64map debts; /* uid -> when it is paid off, CLOCK_MONOTONIC */
 };
 
-/* One call under way. */
-struct call {
-	union {
-		pp_elf_loaded_fn loaded;
-		pp_elf_names_fn named;
-	};
-	void *userdata;
-	size_t nr_addresses;
-	uint64_t addresses[];
-};
+static void hand_over(struct pp_worker *w);
 
 int pp_worker_new(struct pp_worker **ret, sd_event *event)
 {
 	static const struct pp_child_config config = {
 		.role = "worker",
 		.deadline_ms = DEADLINE_MS,
-		.queue_max = QUEUE_MAX,
+		.queue_max = 1,
 		.abandoned_max = ABANDONED_MAX,
 	};
 	_cleanup_(pp_worker_freep) struct pp_worker *w = calloc(1, sizeof(*w));
@@ -47,6 +54,8 @@ int pp_worker_new(struct pp_worker **ret, sd_event *event)
 
 	if (!w)
 		return -ENOMEM;
+	w->last = &w->first;
+	w->debts.max = DEBTORS_MAX;
 	r = pp_child_new(&w->child, event, &config);
 	if (r < 0)
 		return r;
@@ -54,251 +63,235 @@ int pp_worker_new(struct pp_worker **ret, sd_event *event)
 	return 0;
 }
 
-struct pp_worker *pp_worker_free(struct pp_worker *w)
+/* ---- Debts ----------------------------------------------------------------------------------- */
+
+static uint64_t debt_of(const struct pp_worker *w, uid_t uid, uint64_t now_ns)
 {
-	if (!w)
-		return NULL;
-	pp_child_free(w->child);
-	free(w);
-	return NULL;
+	uint64_t paid_ns;
+
+	return uid && pp_u64map_get(&w->debts, uid, &paid_ns) && paid_ns > now_ns ? paid_ns - now_ns
+										  : 0;
 }
 
-/* A call that the child did not answer, or answered with something we do not believe. */
-static int failed(int error)
+/* That a busy machine gave the worker no CPU is nobody's debt; that a file did not come is. */
+static void charge(struct pp_worker *w, const struct pp_worker_call *call, bool died)
+{
+	uint64_t now_ns = pp_now_ns(), used_ns = now_ns - call->since_ns;
+	uint64_t queued_ns = pp_child_queued_ns(w->child), debt_ns;
+
+	if (died)
+		used_ns += DEATH_NS;
+	else if (queued_ns > call->queued_ns)
+		used_ns -= MIN(used_ns, queued_ns - call->queued_ns);
+	debt_ns = debt_of(w, call->uid, now_ns) + used_ns * DEBT_FACTOR;
+
+	if (call->uid && pp_u64map_put(&w->debts, call->uid, now_ns + debt_ns) == -ENOSPC)
+		pp_u64map_clear(&w->debts);
+}
+
+bool pp_worker_owes(const struct pp_worker *w, uid_t uid)
+{
+	return debt_of(w, uid, pp_now_ns()) > DEBT_MAX_NS;
+}
+
+/* ---- Calls ----------------------------------------------------------------------------------- */
+
+static void call_free(struct pp_worker_call *call)
+{
+	pp_close(call->fds[0]);
+	pp_close(call->fds[1]);
+	free(call);
+}
+
+static void fail(struct pp_worker_call *call, int error)
 {
 	if (error == -EPROTO)
 		pp_count(PP_C_worker_refused);
 	else if (error == -EPIPE || error == -ETIMEDOUT)
 		pp_count(PP_C_worker_failed);
-	return error;
+	if (call->request.kind == PP_WIRE_LOAD)
+		call->loaded(call->userdata, error, NULL, -1);
+	else
+		call->named(call->userdata, error, NULL, 0);
+	call_free(call);
 }
 
-/* An error it reported must be one of those it may report. */
-static int reported_error(int32_t error)
+static int finish(struct pp_worker_call *call, const void *data, size_t len, int *fds,
+		  size_t nr_fds)
 {
-	static const int known[] = { -ENOEXEC, -EBADMSG, -ENOMEM, -EIO, -E2BIG };
-
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		if (error == known[i])
-			return error;
-	return -EPROTO;
-}
-
-/* ---- Loading --------------------------------------------------------------------------------- */
-
-static bool segments_valid(const struct pp_elf_info *i)
-{
-	if (i->nr_segments > PP_OBJECT_SEGMENTS_MAX)
-		return false;
-	for (uint32_t n = 0; n < i->nr_segments; n++) {
-		const struct pp_elf_segment *s = &i->segments[n];
-		uint64_t ignored;
-
-		if (__builtin_add_overflow(s->offset, s->file_size, &ignored) ||
-		    __builtin_add_overflow(s->address, s->file_size, &ignored) ||
-		    __builtin_add_overflow(s->address, s->memory_size, &ignored))
-			return false;
-	}
-	return true;
-}
-
-static bool info_valid(const struct pp_elf_info *i)
-{
-	size_t link = strnlen(i->debuglink, sizeof(i->debuglink));
-
-	return i->build_id_len <= PP_ELF_BUILD_ID_MAX && i->bad_entries <= BAD_ENTRIES_MAX &&
-	       link < sizeof(i->debuglink) && !memchr(i->debuglink, '/', link) &&
-	       strcmp(i->debuglink, ".") != 0 && strcmp(i->debuglink, "..") != 0 &&
-	       i->has_symtab <= 1 && segments_valid(i);
-}
-
-static int check_loaded(const void *data, size_t len, const int *fds, size_t nr_fds,
-			struct pp_elf_info *ret)
-{
-	_cleanup_image_ struct pp_table_image image = { 0 };
-	struct pp_wire_loaded reply;
-
-	if (len != sizeof(reply))
-		return -EPROTO;
-	memcpy(&reply, data, sizeof(reply));
-	if (reply.error)
-		return reported_error(reply.error);
-	if (!info_valid(&reply.info) || reply.has_table > 1 || nr_fds != reply.has_table)
-		return -EPROTO;
-	reply.info.table_hash = 0;
-	if (reply.has_table) {
-		if (pp_table_image_map(&image, fds[0], true) < 0)
-			return -EPROTO;
-		reply.info.table_hash = pp_table_image_hash(&image);
-	}
-	*ret = reply.info;
-	return 0;
-}
-
-static void on_loaded(void *userdata, int error, const void *data, size_t len, int *fds,
-		      size_t nr_fds)
-{
-	_cleanup_free_ struct call *call = userdata;
 	struct pp_elf_info info;
-	int table = -1;
+	int r;
 
-	if (error == 0)
-		error = check_loaded(data, len, fds, nr_fds, &info);
-	if (error < 0) {
-		call->loaded(call->userdata, failed(error), NULL, -1);
-		return;
-	}
+	if (call->request.kind == PP_WIRE_NAMES)
+		return pp_worker_check_names(call, data, len, fds, nr_fds);
+	r = pp_worker_check_loaded(data, len, fds, nr_fds, &info);
+	if (r < 0)
+		return r;
 	pp_count_add(PP_C_unwind_entries_bad, info.bad_entries);
-	if (nr_fds)
-		table = TAKE_FD(fds[0]);
-	call->loaded(call->userdata, 0, &info, table);
-}
-
-int pp_worker_load(struct pp_worker *w, int fd, const struct pp_file_key *key,
-		   pp_elf_loaded_fn loaded, void *userdata)
-{
-	struct pp_wire_request request = { .kind = PP_WIRE_LOAD, .key = *key };
-	_cleanup_free_ struct call *call = calloc(1, sizeof(*call));
-	int r;
-
-	if (!call)
-		return -ENOMEM;
-	call->loaded = loaded;
-	call->userdata = userdata;
-	r = pp_child_call(w->child, &request, sizeof(request), &fd, 1, on_loaded, call);
-	if (r < 0)
-		return r;
-	TAKE_PTR(call);
+	call->loaded(call->userdata, 0, &info, nr_fds ? TAKE_FD(fds[0]) : -1);
 	return 0;
 }
 
-/* ---- Names ----------------------------------------------------------------------------------- */
-
-/*
- * Takes the names apart into text (NUL-terminated strings) and names. Each must be short, free of
- * NULs and of a function that does hold the address asked for.
- */
-static bool parse_names(struct pp_cursor c, const struct call *call, struct pp_elf_name *names,
-			char *text)
+static void on_reply(void *userdata, int error, const void *data, size_t len, int *fds,
+		     size_t nr_fds)
 {
-	for (size_t i = 0; i < call->nr_addresses; i++) {
-		struct pp_wire_name head;
-		const uint8_t *at = c.p;
+	struct pp_worker_call *call = userdata;
+	struct pp_worker *w = call->worker;
 
-		if (!pp_cursor_skip(&c, sizeof(head)))
-			return false;
-		memcpy(&head, at, sizeof(head));
-		at = c.p;
-		if (head.len >= PP_ELF_NAME_MAX || !pp_cursor_skip(&c, head.len) ||
-		    memchr(at, 0, head.len))
-			return false;
-		if (head.len && (call->addresses[i] < head.start ||
-				 call->addresses[i] - head.start >= head.size))
-			return false;
-		names[i] = (struct pp_elf_name){ .name = text,
-						 .start = head.len ? head.start : 0,
-						 .size = head.len ? head.size : 0 };
-		memcpy(text, at, head.len);
-		text[head.len] = 0;
-		text += head.len + 1;
-	}
-	return c.p == c.end;
+	w->busy = false;
+	charge(w, call, error == -EPIPE || error == -ETIMEDOUT);
+	if (error == 0)
+		error = finish(call, data, len, fds, nr_fds);
+	if (error < 0)
+		fail(call, error);
+	else
+		call_free(call);
+	hand_over(w);
 }
 
-/* The names' bytes: in the message, or in a sealed memory file, which is mapped. */
-static int open_names(const struct pp_wire_named *reply, const uint8_t *rest, size_t len, int fd,
-		      struct pp_cursor *ret, void **ret_map)
+/* Where the waiting call is linked whose user owes least; of several the first. */
+static struct pp_worker_call **choose(struct pp_worker *w)
 {
-	void *p;
+	struct pp_worker_call **best = NULL;
+	uint64_t now_ns = pp_now_ns(), least = 0;
 
-	if (!reply->in_file) {
-		if (len != reply->bytes)
-			return -EPROTO;
-		*ret = (struct pp_cursor){ rest, rest + len, false };
-		return 0;
+	for (struct pp_worker_call **at = &w->first; *at; at = &(*at)->next) {
+		uint64_t debt = debt_of(w, (*at)->uid, now_ns);
+
+		if (best && debt >= least)
+			continue;
+		best = at;
+		least = debt;
 	}
-	if (fd < 0 || !reply->bytes || reply->bytes > PP_WIRE_NAMES_MAX ||
-	    pp_memfd_check_sealed(fd) != (int64_t)reply->bytes)
-		return -EPROTO;
-	p = mmap(NULL, reply->bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	*ret = (struct pp_cursor){ p, (uint8_t *)p + reply->bytes, false };
-	*ret_map = p;
-	return 0;
+	return best;
 }
 
-static int check_names(const struct call *call, const void *data, size_t len, const int *fds,
-		       size_t nr_fds)
+static struct pp_worker_call *take(struct pp_worker *w, struct pp_worker_call **at)
 {
-	_cleanup_free_ struct pp_elf_name *names = NULL;
-	_cleanup_free_ char *text = NULL;
-	struct pp_wire_named reply;
-	struct pp_cursor c = { 0 };
-	void *map = NULL;
+	struct pp_worker_call *call = *at;
+
+	*at = call->next;
+	if (!*at)
+		w->last = at;
+	w->waiting--;
+	return call;
+}
+
+static int give_to_child(struct pp_worker *w, struct pp_worker_call *call)
+{
+	size_t len = sizeof(call->request) + call->nr_addresses * sizeof(uint64_t);
 	int r;
 
-	if (len < sizeof(reply))
-		return -EPROTO;
-	memcpy(&reply, data, sizeof(reply));
-	if (reply.error)
-		return reported_error(reply.error);
-	if (reply.nr != call->nr_addresses || reply.in_file > 1 || nr_fds != reply.in_file)
-		return -EPROTO;
-	r = open_names(&reply, (const uint8_t *)data + sizeof(reply), len - sizeof(reply),
-		       nr_fds ? fds[0] : -1, &c, &map);
-	if (r < 0)
-		return r;
-	names = calloc(MAX(call->nr_addresses, (size_t)1), sizeof(*names));
-	text = malloc((size_t)reply.bytes + call->nr_addresses + 1);
-	if (!names || !text)
-		r = -ENOMEM;
-	else if (!parse_names(c, call, names, text))
-		r = -EPROTO;
-	if (map)
-		munmap(map, reply.bytes);
-	if (r == 0)
-		call->named(call->userdata, 0, names, call->nr_addresses);
+	call->since_ns = pp_now_ns();
+	call->queued_ns = pp_child_queued_ns(w->child);
+	r = pp_child_call(w->child, &call->request, len, call->fds, call->fds[1] >= 0 ? 2 : 1,
+			  on_reply, call);
+	w->busy = r >= 0;
 	return r;
 }
 
-static void on_names(void *userdata, int error, const void *data, size_t len, int *fds,
-		     size_t nr_fds)
+static void hand_over(struct pp_worker *w)
 {
-	_cleanup_free_ struct call *call = userdata;
+	while (!w->busy && !w->freeing && w->first) {
+		struct pp_worker_call *call = take(w, choose(w));
+		int r = give_to_child(w, call);
 
-	if (error == 0)
-		error = check_names(call, data, len, fds, nr_fds);
-	if (error < 0)
-		call->named(call->userdata, failed(error), NULL, 0);
+		if (r < 0)
+			fail(call, r);
+	}
 }
 
-int pp_worker_names(struct pp_worker *w, int fd, const struct pp_file_key *key, int debug_fd,
-		    const uint64_t *addresses, size_t n, pp_elf_names_fn named, void *userdata)
+/* Takes the call in any case; it is freed where it is refused. */
+static int submit(struct pp_worker *w, struct pp_worker_call *call)
 {
-	_cleanup_free_ struct pp_wire_request *request = NULL;
-	_cleanup_free_ struct call *call = NULL;
-	size_t bytes = n * sizeof(*addresses);
-	int fds[] = { fd, debug_fd }, r;
+	size_t own = 0;
+	int r = 0;
+
+	for (const struct pp_worker_call *c = w->first; c; c = c->next)
+		own += c->uid == call->uid;
+	if (w->waiting >= QUEUE_MAX)
+		r = -ENOBUFS;
+	else if (pp_worker_owes(w, call->uid) || (call->uid && own >= USER_QUEUE_MAX))
+		r = -EBUSY;
+	else if (!w->busy)
+		r = give_to_child(w, call);
+	else {
+		*w->last = call;
+		w->last = &call->next;
+		w->waiting++;
+	}
+	if (r < 0)
+		call_free(call);
+	return r;
+}
+
+static int call_new(struct pp_worker_call **ret, struct pp_worker *w, uid_t uid, int fd,
+		    int debug_fd, size_t nr_addresses)
+{
+	struct pp_worker_call *call = calloc(1, sizeof(*call) + nr_addresses * sizeof(uint64_t));
+
+	if (!call)
+		return -ENOMEM;
+	call->worker = w;
+	call->uid = uid;
+	call->nr_addresses = nr_addresses;
+	call->fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	call->fds[1] = debug_fd < 0 || call->fds[0] < 0 ? -1 : fcntl(debug_fd, F_DUPFD_CLOEXEC, 0);
+	if (call->fds[0] < 0 || (debug_fd >= 0 && call->fds[1] < 0)) {
+		int r = -errno;
+
+		call_free(call);
+		return r;
+	}
+	*ret = call;
+	return 0;
+}
+
+int pp_worker_load(struct pp_worker *w, uid_t uid, int fd, const struct pp_file_key *key,
+		   pp_elf_loaded_fn loaded, void *userdata)
+{
+	struct pp_worker_call *call;
+	int r = call_new(&call, w, uid, fd, -1, 0);
+
+	if (r < 0)
+		return r;
+	call->loaded = loaded;
+	call->userdata = userdata;
+	call->request.kind = PP_WIRE_LOAD;
+	call->request.key = *key;
+	return submit(w, call);
+}
+
+int pp_worker_names(struct pp_worker *w, uid_t uid, int fd, const struct pp_file_key *key,
+		    int debug_fd, const uint64_t *addresses, size_t n, pp_elf_names_fn named,
+		    void *userdata)
+{
+	struct pp_worker_call *call;
+	int r;
 
 	if (!n || n > PP_WORKER_ADDRESSES_MAX)
 		return -EINVAL;
-	request = calloc(1, sizeof(*request) + bytes);
-	call = calloc(1, sizeof(*call) + bytes);
-	if (!request || !call)
-		return -ENOMEM;
-	request->kind = PP_WIRE_NAMES;
-	request->nr_addresses = (uint32_t)n;
-	request->key = *key;
-	memcpy(request->addresses, addresses, bytes);
-	call->named = named;
-	call->userdata = userdata;
-	call->nr_addresses = n;
-	memcpy(call->addresses, addresses, bytes);
-	r = pp_child_call(w->child, request, sizeof(*request) + bytes, fds, debug_fd >= 0 ? 2 : 1,
-			  on_names, call);
+	r = call_new(&call, w, uid, fd, debug_fd, n);
 	if (r < 0)
 		return r;
-	TAKE_PTR(call);
-	return 0;
+	call->named = named;
+	call->userdata = userdata;
+	call->request.kind = PP_WIRE_NAMES;
+	call->request.key = *key;
+	call->request.nr_addresses = (uint32_t)n;
+	memcpy(call->request.addresses, addresses, n * sizeof(*addresses));
+	return submit(w, call);
+}
+
+struct pp_worker *pp_worker_free(struct pp_worker *w)
+{
+	if (!w)
+		return NULL;
+	w->freeing = true;
+	pp_child_free(w->child);
+	while (w->first)
+		fail(take(w, &w->first), -ECANCELED);
+	pp_u64map_done(&w->debts);
+	free(w);
+	return NULL;
 }

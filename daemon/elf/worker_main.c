@@ -13,7 +13,9 @@
 #include "elf/worker_wire.h"
 
 #include <malloc.h>
+#include <signal.h>
 #include <string.h>
+#include <time.h>
 
 /*
  * Symbol tables of the files last asked about are kept: names are asked for in many small batches
@@ -32,6 +34,7 @@ struct cached {
 
 struct server {
 	int sock;
+	timer_t timer; /* of CPU time: kills */
 	struct cached cache[CACHE_FILES];
 	uint64_t clock;
 };
@@ -52,6 +55,8 @@ static int make_table(struct pp_elf *elf, struct pp_elf_info *info)
 	int r;
 
 	r = pp_cfi_read(&cfi, elf);
+	if (r == 0)
+		info->frame_pointers = pp_cfi_frame_pointers(&cfi);
 	if (r == 0)
 		r = pp_cfi_fill_gaps(&cfi, elf);
 	if (r == 0)
@@ -249,6 +254,15 @@ static bool request_valid(const struct request *q, size_t len)
 	return q->nr_fds >= 1 && (h->kind == PP_WIRE_LOAD || h->kind == PP_WIRE_NAMES);
 }
 
+/* Begins the time that one request may take. */
+static int start_timer(struct server *s)
+{
+	const struct itimerspec budget = { .it_value = { PP_WORKER_CPU_NS / NSEC_PER_SEC,
+							 PP_WORKER_CPU_NS % NSEC_PER_SEC } };
+
+	return timer_settime(s->timer, 0, &budget, NULL) < 0 ? -errno : 0;
+}
+
 /* Returns 1 after a request, 0 when the daemon is gone, or a negative errno. */
 static int serve_one(struct server *s, void *buf, size_t size)
 {
@@ -259,9 +273,10 @@ static int serve_one(struct server *s, void *buf, size_t size)
 	len = pp_recv_fds(s->sock, buf, size, q.fds, &q.nr_fds);
 	if (len <= 0)
 		return (int)len;
+	r = start_timer(s);
 	if (!request_valid(&q, (size_t)len))
 		r = -EPROTO; /* the daemon is not like that: give up */
-	else
+	if (r == 0)
 		r = q.head->kind == PP_WIRE_LOAD ? serve_load(s, &q) : serve_names(s, &q);
 	for (size_t i = 0; i < q.nr_fds; i++)
 		pp_close(q.fds[i]);
@@ -272,9 +287,10 @@ int pp_worker_main(int sock)
 {
 	struct server s = { .sock = sock };
 	_cleanup_free_ void *buf = malloc(PP_CHILD_MESSAGE_MAX);
+	struct sigevent kill = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
 	int r;
 
-	if (!buf)
+	if (!buf || timer_create(CLOCK_PROCESS_CPUTIME_ID, &kill, &s.timer) < 0)
 		return EXIT_FAILURE;
 	r = pp_sandbox_enter(sock);
 	if (r < 0) {

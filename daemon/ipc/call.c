@@ -50,18 +50,11 @@ void pp_call_cancel(struct pp_call *c)
 	end(c);
 }
 
-static int reply(struct pp_call *c, const char *error, json_t *take_parameters, bool continues,
-		 int take_fd)
+/* What follows a reply whose queueing returned r. */
+static int replied(struct pp_call *c, int r, bool continues)
 {
-	json_auto_t *parameters = take_parameters;
 	struct pp_connection *connection = pp_call_owner(c);
-	int r;
 
-	r = connection->closing ? -ECONNRESET : 0;
-	if (r < 0)
-		pp_close(take_fd);
-	else
-		r = pp_varlink_reply(&connection->varlink, error, parameters, continues, take_fd);
 	if (r == -EMSGSIZE)
 		pp_count(PP_C_replies_oversized);
 	if (!continues)
@@ -77,6 +70,30 @@ static int reply(struct pp_call *c, const char *error, json_t *take_parameters, 
 	    (connection->eof || connection->varlink.in.len > connection->varlink.taken))
 		sd_event_source_set_enabled(connection->again, SD_EVENT_ONESHOT);
 	return 0;
+}
+
+static int reply(struct pp_call *c, const char *error, json_t *take_parameters, bool continues,
+		 int take_fd)
+{
+	json_auto_t *parameters = take_parameters;
+	struct pp_connection *connection = pp_call_owner(c);
+	int r;
+
+	r = connection->closing ? -ECONNRESET : 0;
+	if (r < 0)
+		pp_close(take_fd);
+	else
+		r = pp_varlink_reply(&connection->varlink, error, parameters, continues, take_fd);
+	return replied(c, r, continues);
+}
+
+int pp_call_reply_text(struct pp_call *c, const struct pp_buf *parameters)
+{
+	struct pp_connection *connection = pp_call_owner(c);
+	int r = connection->closing ? -ECONNRESET
+				    : pp_varlink_reply_text(&connection->varlink, parameters);
+
+	return replied(c, r, false);
 }
 
 int pp_call_reply(struct pp_call *c, json_t *parameters)

@@ -41,9 +41,6 @@ struct pp_listener {
 	uint64_t dev, ino;
 };
 
-/* Behind everything that has to do with sampling: callers wait, samples do not. */
-#define PP_CALLER_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
-
 #define PP_LISTENERS_MAX 4 /* one path and what a socket unit would pass */
 
 struct pp_server {

@@ -12,10 +12,13 @@
  */
 #pragma once
 
-#include "base/macro.h"
+#include "base/buf.h"
 #include <jansson.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
+
+/* Behind everything that has to do with sampling: callers wait, samples do not. */
+#define PP_CALLER_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
 struct pp_server;
 struct pp_connection;
@@ -89,6 +92,8 @@ void pp_call_on_gone(struct pp_call *c, void (*gone)(struct pp_call *c, void *da
  * the call then still lives and can be answered with an error).
  */
 int pp_call_reply(struct pp_call *c, json_t *parameters);
+/* parameters: a JSON object's text, borrowed. */
+int pp_call_reply_text(struct pp_call *c, const struct pp_buf *parameters);
 int pp_call_reply_fd(struct pp_call *c, json_t *parameters, int fd);
 int pp_call_continue(struct pp_call *c, json_t *parameters);
 int pp_call_error(struct pp_call *c, const char *name, json_t *parameters);

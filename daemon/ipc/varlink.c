@@ -179,6 +179,24 @@ int pp_varlink_format_reply(struct pp_buf *out, const char *error, json_t *param
 	return format(out, message);
 }
 
+int pp_varlink_format_text(struct pp_buf *out, const struct pp_buf *parameters)
+{
+	static const char head[] = "{\"parameters\":", tail[] = "}";
+	size_t start = out->len;
+	int r;
+
+	r = pp_buf_reserve(out, strlen(head) + parameters->len + sizeof(tail));
+	if (r >= 0)
+		r = pp_buf_add(out, head, strlen(head));
+	if (r >= 0)
+		r = pp_buf_add(out, parameters->data, parameters->len);
+	if (r >= 0)
+		r = pp_buf_add(out, tail, sizeof(tail)); /* its NUL ends the message */
+	if (r < 0)
+		out->len = start;
+	return r;
+}
+
 json_t *pp_json_text(const char *text, size_t len)
 {
 	struct pp_buf escaped = { 0 };
@@ -288,28 +306,44 @@ int pp_varlink_next(struct pp_varlink *v, struct pp_varlink_message *ret)
 	return 1;
 }
 
-static int queue(struct pp_varlink *v, const char *error, json_t *parameters, bool continues,
-		 int *fd)
+/* A message to fill, and what becomes of it: it is queued, or gone. */
+static struct pp_varlink_out *out_new(void)
 {
-	struct pp_varlink_out *o;
-	int r;
+	struct pp_varlink_out *o = calloc(1, sizeof(*o));
 
-	o = calloc(1, sizeof(*o));
 	if (!o)
-		return -ENOMEM;
+		return NULL;
 	o->bytes.max = PP_VARLINK_REPLY_MAX;
-	r = pp_varlink_format_reply(&o->bytes, error, parameters, continues);
-	if (r < 0) {
+	o->fd = -1;
+	return o;
+}
+
+static int out_queue(struct pp_varlink *v, struct pp_varlink_out *o, int error)
+{
+	if (error < 0) {
 		pp_buf_done(&o->bytes);
 		free(o);
-		return r == -ENOBUFS ? -EMSGSIZE : r;
+		return error == -ENOBUFS ? -EMSGSIZE : error;
 	}
-	o->fd = TAKE_FD(*fd);
 	*v->out_tail = o;
 	v->out_tail = &o->next;
 	v->nr_out++;
 	v->out_bytes += o->bytes.len;
 	return 0;
+}
+
+static int queue(struct pp_varlink *v, const char *error, json_t *parameters, bool continues,
+		 int *fd)
+{
+	struct pp_varlink_out *o = out_new();
+	int r;
+
+	if (!o)
+		return -ENOMEM;
+	r = pp_varlink_format_reply(&o->bytes, error, parameters, continues);
+	if (r >= 0)
+		o->fd = TAKE_FD(*fd);
+	return out_queue(v, o, r);
 }
 
 int pp_varlink_reply(struct pp_varlink *v, const char *error, json_t *parameters, bool continues,
@@ -327,6 +361,25 @@ int pp_varlink_reply(struct pp_varlink *v, const char *error, json_t *parameters
 	}
 	if (!continues)
 		v->busy = false;
+	return 0;
+}
+
+int pp_varlink_reply_text(struct pp_varlink *v, const struct pp_buf *parameters)
+{
+	struct pp_varlink_out *o;
+	int r;
+
+	if (!v->busy)
+		return -EPROTO;
+	if (!v->silent) {
+		o = out_new();
+		if (!o)
+			return -ENOMEM;
+		r = out_queue(v, o, pp_varlink_format_text(&o->bytes, parameters));
+		if (r < 0)
+			return r;
+	}
+	v->busy = false;
 	return 0;
 }
 

@@ -47,6 +47,9 @@ int pp_varlink_format_call(struct pp_buf *out, const char *method, json_t *param
 int pp_varlink_format_reply(struct pp_buf *out, const char *error, json_t *parameters,
 			    bool continues);
 
+/* The same with a success's parameters as text, a JSON object's. */
+int pp_varlink_format_text(struct pp_buf *out, const struct pp_buf *parameters);
+
 /* A JSON string of bytes that may be anything: escaped as base/text.h does. NULL on -ENOMEM. */
 json_t *pp_json_text(const char *text, size_t len);
 
@@ -95,6 +98,9 @@ bool pp_varlink_partial(const struct pp_varlink *v);
  */
 int pp_varlink_reply(struct pp_varlink *v, const char *error, json_t *parameters, bool continues,
 		     int fd);
+
+/* The final reply, its parameters a JSON object's text. As above. */
+int pp_varlink_reply_text(struct pp_varlink *v, const struct pp_buf *parameters);
 
 /* The message to send next, NULL if none; n bytes of it have been sent. */
 static inline struct pp_varlink_out *pp_varlink_pending(struct pp_varlink *v)

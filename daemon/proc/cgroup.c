@@ -13,15 +13,19 @@
  *
  * The innermost name of each sort counts; a user's own manager (user@UID.service) only where
  * nothing lies below it. An ID is 64 hexadecimal digits.
+ *
+ * Paths are in terms of the reader's own cgroup namespace. A daemon in a container reads "/" for
+ * itself and what runs beside it in there, which tells nothing; outside it, "/../docker-ID.scope"
+ * for its siblings and "/../../system.slice/ssh.service" for the host, which tell as much as ever.
  */
 #include "proc/cgroup.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define ID_LEN	   64
-#define POD_LEN	   36 /* a UUID in text */
-#define POD_ID_LEN 32 /* static pods: a hash without dashes */
+#define POD_LEN	   36		/* a UUID in text */
+#define DELETED	   " (deleted)" /* a group that is removed, while its last process is a zombie */
+#define POD_ID_LEN 32		/* static pods: a hash without dashes */
 
 struct piece {
 	const char *text;
@@ -71,12 +75,12 @@ static bool container_id(struct piece p, struct piece *ret)
 
 	if (ends_with(p, ".scope"))
 		p = without(p, 0, strlen(".scope"));
-	if (p.len < ID_LEN)
+	if (p.len < PP_CONTAINER_ID_LEN)
 		return false;
-	id = without(p, p.len - ID_LEN, 0);
+	id = without(p, p.len - PP_CONTAINER_ID_LEN, 0);
 	if (!is_hex(id.text, id.len))
 		return false;
-	if (p.len > ID_LEN && id.text[-1] != '-' && id.text[-1] != ':')
+	if (p.len > PP_CONTAINER_ID_LEN && id.text[-1] != '-' && id.text[-1] != ':')
 		return false;
 	if (starts_with(p, "libpod-conmon-") || starts_with(p, "crio-conmon-"))
 		return false; /* the engine's monitor, outside the container */
@@ -188,45 +192,69 @@ static void parse_path(struct pp_cgroup *ret, struct piece path)
 	}
 }
 
-/* How much a hierarchy's line has to say: systemd's own first, then any that is not the root. */
-static int rank(struct piece controllers, struct piece path)
+/* In a cgroup namespace what lies outside begins with "/..", once for each level. */
+static bool says_nothing(struct piece path)
 {
-	if (path.len <= 1)
-		return 0;
+	for (size_t i = 0; i < path.len; i++)
+		if (path.text[i] != '/' && path.text[i] != '.')
+			return false;
+	return true;
+}
+
+/*
+ * How much a hierarchy's line has to say: one that knows a container is before any that does not
+ * (docker's with v1 controllers may leave the unified hierarchy to containerd.service), then
+ * systemd's own hierarchy is before others.
+ */
+static int rank(struct piece controllers, const struct pp_cgroup *c)
+{
+	int r = 1;
+
 	if (!controllers.len)
-		return 3;
-	if (controllers.len == strlen("name=systemd") &&
-	    !memcmp(controllers.text, "name=systemd", controllers.len))
-		return 2;
-	return 1;
+		r = 3;
+	else if (controllers.len == strlen("name=systemd") &&
+		 !memcmp(controllers.text, "name=systemd", controllers.len))
+		r = 2;
+	return r + (c->container[0] ? 3 : 0);
+}
+
+/* Takes a line that says more than those before it. */
+static void parse_line(struct pp_cgroup *best, int *best_rank, struct piece line)
+{
+	const char *first = memchr(line.text, ':', line.len), *second = NULL;
+	struct piece names, path;
+	struct pp_cgroup c = { 0 };
+	int r;
+
+	if (first)
+		second = memchr(first + 1, ':', line.len - (size_t)(first + 1 - line.text));
+	if (!second)
+		return;
+	names = (struct piece){ first + 1, (size_t)(second - first - 1) };
+	path = without(line, (size_t)(second + 1 - line.text), 0);
+	if (ends_with(path, DELETED))
+		path = without(path, 0, strlen(DELETED));
+	if (says_nothing(path))
+		return;
+	parse_path(&c, path);
+	r = rank(names, &c);
+	if (r <= *best_rank)
+		return;
+	*best = c;
+	*best_rank = r;
 }
 
 void pp_cgroup_parse(struct pp_cgroup *ret, const char *text, size_t len)
 {
-	struct piece best = { NULL, 0 };
 	int best_rank = 0;
 
 	*ret = (struct pp_cgroup){ 0 };
 	while (len) {
 		const char *newline = memchr(text, '\n', len);
 		struct piece line = { text, newline ? (size_t)(newline - text) : len };
-		const char *first = memchr(line.text, ':', line.len), *second = NULL;
 
-		if (first)
-			second = memchr(first + 1, ':', line.len - (size_t)(first + 1 - line.text));
-		if (second) {
-			struct piece names = { first + 1, (size_t)(second - first - 1) };
-			struct piece path = without(line, (size_t)(second + 1 - line.text), 0);
-			int r = rank(names, path);
-
-			if (r > best_rank) {
-				best = path;
-				best_rank = r;
-			}
-		}
+		parse_line(ret, &best_rank, line);
 		len -= MIN(line.len + 1, len);
 		text += line.len + 1;
 	}
-	if (best_rank)
-		parse_path(ret, best);
 }

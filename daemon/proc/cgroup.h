@@ -4,8 +4,9 @@
 
 #include "base/macro.h"
 
-#define PP_UNIT_MAX	 256 /* systemd's own limit on a unit's name (UNIT_NAME_MAX) */
-#define PP_CONTAINER_MAX 128
+#define PP_UNIT_MAX	    256 /* systemd's own limit on a unit's name (UNIT_NAME_MAX) */
+#define PP_CONTAINER_MAX    128
+#define PP_CONTAINER_ID_LEN 64 /* hexadecimal digits of an id, with every engine but LXC */
 
 struct pp_cgroup {
 	char unit[PP_UNIT_MAX];		  /* "sshd.service", "session-3.scope"; "" if none */
@@ -15,7 +16,8 @@ struct pp_cgroup {
 };
 
 /*
- * Fills every field. Reads the unified hierarchy's line ("0::") and, where that says nothing (only
- * "/", as under cgroup v1), the name=systemd one, then any controller's.
+ * Fills every field, all from one line: the unified hierarchy's ("0::"); where that says nothing
+ * (only "/", as under cgroup v1), the name=systemd one's, then any controller's. A line that names
+ * a container is before all that do not.
  */
 void pp_cgroup_parse(struct pp_cgroup *ret, const char *text, size_t len);

@@ -24,6 +24,10 @@
  * threads', which it has left behind. */
 #define EXIT_SLACK_NS (1 * NSEC_PER_SEC)
 
+/* Some of what a scan says changes without a record: the control group, the users, the command
+ * line, what was unmapped. A scan takes the reader 0.4 ms. */
+#define SCAN_AGE_NS (60 * NSEC_PER_SEC)
+
 #define USER_TOP (1ULL << 56) /* above any architecture's user addresses; PP_PC_SHIFT's limit */
 
 static void set_comm(struct pp_process *p, const char *comm)
@@ -330,7 +334,7 @@ struct pp_process *pp_processes_sample(struct pp_processes *t, pid_t pid, uint64
 		revive(p);
 	if (p->alive) {
 		p->gone_ns = 0;
-		if (!p->scanned || !p->maps_known)
+		if (!p->scanned || !p->maps_known || time_ns > p->scan_started_ns + SCAN_AGE_NS)
 			pp_processes_want_scan(t, p);
 	}
 	return p;

@@ -211,7 +211,8 @@ static void splice(struct pp_process *p, size_t i, size_t j, const struct pp_map
 
 	for (size_t k = i; k < j; k++)
 		pp_map_drop(p->table, &m->maps[k]);
-	memmove(&m->maps[i + n], &m->maps[j], (m->len - j) * sizeof(*m->maps));
+	if (i + n != j)
+		memmove(&m->maps[i + n], &m->maps[j], (m->len - j) * sizeof(*m->maps));
 	memcpy(&m->maps[i], pieces, n * sizeof(*pieces));
 	m->len = (uint32_t)(m->len - (j - i) + n);
 }
@@ -242,24 +243,27 @@ int pp_process_enter(struct pp_process *p, struct pp_map *map, struct pp_map **r
 		return 0;
 	}
 	widen_over_neighbours(p->maps, map);
+	i = j = pp_maps_search(p->maps, map->start);
+	while (j < pp_process_nr_maps(p) && p->maps->maps[j].start < map->end)
+		j++;
+	/* Before the array is copied: it is not for nothing that the limit is there. */
+	if (pp_process_nr_maps(p) - (j - i) + ARRAY_SIZE(pieces) > PP_MAPPINGS_MAX) {
+		pp_count(PP_C_mappings_cut);
+		pp_map_drop(p->table, map);
+		return -ENOSPC;
+	}
 	r = own_maps(p, ARRAY_SIZE(pieces) - 1);
 	if (r < 0) {
 		pp_map_drop(p->table, map);
 		return r;
 	}
 	maps = p->maps->maps;
-	i = pp_maps_search(p->maps, map->start);
-	for (j = i; j < p->maps->len && maps[j].start < map->end; j++)
-		if (!map->object && maps[j].object && same_origin(&maps[j], map)) {
-			map->object = maps[j].object;
+	for (size_t k = i; k < j; k++)
+		if (!map->object && maps[k].object && same_origin(&maps[k], map)) {
+			map->object = maps[k].object;
 			if (p->table->hooks.object_ref)
 				p->table->hooks.object_ref(p->table->userdata, map->object);
 		}
-	if (p->maps->len - (j - i) + ARRAY_SIZE(pieces) > PP_MAPPINGS_MAX) {
-		pp_count(PP_C_mappings_cut);
-		pp_map_drop(p->table, map);
-		return -ENOSPC;
-	}
 	if (i < j && maps[i].start < map->start)
 		pieces[n++] = part_of(p->table, &maps[i], maps[i].start, map->start);
 	at = i + n;

@@ -60,8 +60,8 @@ int pp_processes_life(struct pp_processes *t, const struct pp_life *life);
 
 /*
  * The life that a sample belongs to: made, or ended and replaced, where the table does not agree.
- * One whose facts are not known is put in line for a scan. NULL: refused, or it ended too long ago;
- * counted. No reference is taken.
+ * One whose facts are not known, or a minute old, is put in line for a scan. NULL: refused, or it
+ * ended too long ago; counted. No reference is taken.
  */
 struct pp_process *pp_processes_sample(struct pp_processes *t, pid_t pid, uint64_t start_ns,
 				       uint32_t exec_id, const char *comm, uint64_t time_ns);

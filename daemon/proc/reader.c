@@ -44,6 +44,7 @@ struct call {
 		pp_reader_debugfile_fn debugfile;
 		pp_reader_codes_fn codes;
 		pp_reader_inspect_fn inspect;
+		pp_reader_examine_fn examine;
 	} fn;
 	void *userdata;
 };
@@ -73,7 +74,7 @@ static int parse_reply(struct reply *r, const void *data, size_t len)
 		at += n + 1;
 		left -= n + 1;
 	}
-	if (r->head.error > 0 || r->head.answer >= PP_PERFMAP_ANSWERS)
+	if (r->head.error > 0)
 		return -EBADMSG;
 	r->head.comm[sizeof(r->head.comm) - 1] = '\0';
 	return left ? -EBADMSG : r->head.error;
@@ -144,6 +145,8 @@ static void finish_perfmap(struct call *c, int error, const struct reply *r, int
 					  .key = r->head.key,
 					  .path = r->text[0] };
 
+	if (error >= 0 && found.answer >= PP_PERFMAP_ANSWERS)
+		error = -EBADMSG;
 	if (error >= 0 && (found.answer <= PP_PERFMAP_PATH) != (*fd >= 0))
 		error = -EBADMSG;
 	c->fn.perfmap(c->userdata, error, error < 0 ? NULL : &found, fd);
@@ -206,6 +209,18 @@ static void finish_inspect(struct call *c, int error, const struct reply *r)
 	c->fn.inspect(c->userdata, error, error < 0 ? NULL : &found);
 }
 
+static void finish_examine(struct call *c, int error, const struct reply *r)
+{
+	struct pp_examined e = {
+		.tmp = r->head.answer < PP_TMP_MAX ? r->head.answer : PP_TMP_UNKNOWN,
+		.map_bytes = (int64_t)r->head.size,
+		.code = (const uint8_t *)r->text[0],
+		.code_len = MIN(r->head.text_len[0], (uint32_t)PP_CODE_MAX),
+	};
+
+	c->fn.examine(c->userdata, error, error < 0 ? NULL : &e);
+}
+
 static void remember_stuck(struct pp_reader *r, struct pp_target target)
 {
 	uint64_t paid_ns = 0;
@@ -251,6 +266,9 @@ static void on_reply(void *userdata, int error, const void *data, size_t len, in
 		break;
 	case PP_READER_INSPECT:
 		finish_inspect(c, error, &r);
+		break;
+	case PP_READER_EXAMINE:
+		finish_examine(c, error, &r);
 		break;
 	default:
 		c->fn.debugfile(c->userdata, error < 0 || *fd >= 0 ? error : -EBADMSG, fd);
@@ -343,12 +361,13 @@ int pp_reader_identify(struct pp_reader *r, struct pp_target target, const struc
 	return send_call(&c, &q, &path, 1, -1);
 }
 
-int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, pp_reader_perfmap_fn fn,
-		      void *userdata)
+int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, bool jitdump,
+		      pp_reader_perfmap_fn fn, void *userdata)
 {
 	struct call c = { r, target, PP_READER_PERFMAP, { .perfmap = fn }, userdata };
+	struct pp_reader_request q = { .want_fd = jitdump };
 
-	return send_call(&c, &(struct pp_reader_request){ 0 }, NULL, 0, -1);
+	return send_call(&c, &q, NULL, 0, -1);
 }
 
 int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_t offset,
@@ -366,6 +385,15 @@ int pp_reader_inspect(struct pp_reader *r, struct pp_target target, const struct
 	struct call c = { r, target, PP_READER_INSPECT, { .inspect = fn }, userdata };
 
 	return send_call(&c, &(struct pp_reader_request){ .inspect = *what }, NULL, 0, -1);
+}
+
+int pp_reader_examine(struct pp_reader *r, struct pp_target target, uint64_t code, size_t len,
+		      int map_fd, pp_reader_examine_fn fn, void *userdata)
+{
+	struct call c = { r, target, PP_READER_EXAMINE, { .examine = fn }, userdata };
+	struct pp_reader_request q = { .offset = code, .len = MIN(len, (size_t)PP_CODE_MAX) };
+
+	return send_call(&c, &q, NULL, 0, map_fd);
 }
 
 int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,

@@ -87,6 +87,7 @@ int pp_reader_identify(struct pp_reader *r, struct pp_target target, const struc
 /* ---- Perf maps ------------------------------------------------------------------------------- */
 
 enum pp_perfmap_answer {
+	PP_PERFMAP_DUMP, /* a jitdump that the process holds open or maps */
 	PP_PERFMAP_HELD, /* the process holds it open */
 	PP_PERFMAP_PATH, /* found by its path in the process's root */
 	/* Refused: */
@@ -98,7 +99,7 @@ enum pp_perfmap_answer {
 	PP_PERFMAP_UNREADABLE,
 	PP_PERFMAP_ANSWERS,
 };
-/* One line for people, NULL for the first two. */
+/* One line for people, NULL for the first three. */
 const char *pp_perfmap_answer_text(enum pp_perfmap_answer a);
 
 struct pp_perfmap_found {
@@ -111,8 +112,9 @@ struct pp_perfmap_found {
 };
 typedef void (*pp_reader_perfmap_fn)(void *userdata, int error,
 				     const struct pp_perfmap_found *found, int *fd);
-int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, pp_reader_perfmap_fn fn,
-		      void *userdata);
+/* jitdump: it is said to have one, which then goes before its perf map. */
+int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, bool jitdump,
+		      pp_reader_perfmap_fn fn, void *userdata);
 
 /* One chunk of fd at offset, at most PP_READ_MAX bytes. size: the file's now. */
 typedef void (*pp_reader_read_fn)(void *userdata, int error, uint64_t size, const void *data,
@@ -154,6 +156,34 @@ typedef void (*pp_reader_inspect_fn)(void *userdata, int error,
 				     const struct pp_inspected *inspected);
 int pp_reader_inspect(struct pp_reader *r, struct pp_target target, const struct pp_inspect *what,
 		      pp_reader_inspect_fn fn, void *userdata);
+
+/* ---- What keeps a Python from being named ---------------------------------------------------- */
+
+/* The state of a process's /tmp. */
+enum pp_tmp {
+	PP_TMP_UNKNOWN, /* not looked at, or it could not be told */
+	PP_TMP_GOOD,	/* its user may make files there */
+	PP_TMP_MISSING, /* none, or no directory */
+	PP_TMP_READ_ONLY,
+	PP_TMP_DENIED, /* by owner and mode, as far as those say */
+	PP_TMP_FULL,
+	PP_TMP_MAX,
+};
+
+/* Bytes of code around a place in a stub: the longest stub has 15, and stands 32 from the next. */
+#define PP_CODE_MAX 64
+
+struct pp_examined {
+	enum pp_tmp tmp;
+	int64_t map_bytes; /* size of the map that was handed over, -1: none was */
+	const uint8_t *code;
+	size_t code_len; /* 0: it could not be read */
+};
+typedef void (*pp_reader_examine_fn)(void *userdata, int error, const struct pp_examined *e);
+/* code: len bytes of the target's memory, at most PP_CODE_MAX; len 0: none. map_fd: its open perf
+ * map, or -1. */
+int pp_reader_examine(struct pp_reader *r, struct pp_target target, uint64_t code, size_t len,
+		      int map_fd, pp_reader_examine_fn fn, void *userdata);
 
 /* ---- Debug files ----------------------------------------------------------------------------- */
 

@@ -114,11 +114,13 @@ static int answer(const struct request *q, struct pp_reader_answer *a)
 	case PP_READER_SCAN:
 		return r < 0 ? r : pp_reader_do_scan(&o, a);
 	case PP_READER_PERFMAP:
-		return r < 0 ? r : pp_reader_do_perfmap(&o, a);
+		return r < 0 ? r : pp_reader_do_perfmap(&o, &q->head, a);
 	case PP_READER_CODES:
 		return r < 0 ? r : answer_codes(&o, q, a);
 	case PP_READER_INSPECT:
 		return r < 0 ? r : pp_reader_do_inspect(&o, &q->head.inspect, a);
+	case PP_READER_EXAMINE:
+		return r < 0 ? r : pp_reader_do_examine(&o, &q->head, q->fd, a);
 	default:
 		return -EBADMSG;
 	}

@@ -10,6 +10,9 @@
  * A held one may belong to another user only where it is open for writing: a service that opened
  * its map as root and then dropped its privileges. A process that could merely read somebody's file
  * learns nothing through us.
+ *
+ * A jitdump is only ever looked for among what the process holds: open, or mapped, as its writers
+ * map its first page to be noticed. It is theirs alone, so there is none by path, which may be any.
  */
 #include "proc/reader_wire.h"
 
@@ -18,8 +21,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FDS_MAX 16384 /* looked at: a map is opened early and has a low number */
-#define DELETED " (deleted)"
+/* Looked at: a map is opened early and has a low number; mappings come by address. */
+#define LINKS_MAX 16384
+#define DELETED	  " (deleted)"
 
 const char *pp_perfmap_answer_text(enum pp_perfmap_answer a)
 {
@@ -44,6 +48,7 @@ static bool is_map_name(const char *link, size_t len, const char *name)
 	return len > n && link[len - n - 1] == '/' && !memcmp(link + len - n, name, n);
 }
 
+/* number: in fd. A mapping's name there is none, and says no. */
 static bool is_open_for_writing(const struct pp_opened *o, const char *number)
 {
 	_cleanup_buf_ struct pp_buf text = PP_BUF(0);
@@ -66,8 +71,8 @@ static bool is_one_of_its_users(const struct pp_opened *o, uid_t uid)
 }
 
 /*
- * Tries descriptor `number` of the target. Whatever it meant when it was listed, the O_PATH
- * descriptor pins one file, and that one's name, type and owner are what is looked at.
+ * Tries entry `number` of the target's fd or map_files. Whatever it meant when it was listed, the
+ * O_PATH descriptor pins one file, and that one's name, type and owner are what is looked at.
  */
 static int try_held(const struct pp_opened *o, int fds, const char *number, const char *name,
 		    struct pp_reader_answer *a)
@@ -97,14 +102,15 @@ static int try_held(const struct pp_opened *o, int fds, const char *number, cons
 	if (fd < 0)
 		return fd;
 	a->fd = TAKE_FD(fd);
-	a->head.answer = PP_PERFMAP_HELD;
 	a->head.key = pp_file_key_of(&st);
 	return pp_reader_add_text(a, link, (size_t)n);
 }
 
-static int find_held(const struct pp_opened *o, const char *name, struct pp_reader_answer *a)
+/* where: "fd" or "map_files". */
+static int find_held(const struct pp_opened *o, const char *where, const char *name,
+		     struct pp_reader_answer *a)
 {
-	int fds = openat(o->dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fds = openat(o->dir, where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fds < 0 ? NULL : fdopendir(fds);
 	struct dirent *entry;
 	int r = -ENOENT;
@@ -113,7 +119,7 @@ static int find_held(const struct pp_opened *o, const char *name, struct pp_read
 		pp_close(fds);
 		return -ENOENT;
 	}
-	for (unsigned int i = 0; i < FDS_MAX && r < 0 && (entry = readdir(dir)); i++)
+	for (unsigned int i = 0; i < LINKS_MAX && r < 0 && (entry = readdir(dir)); i++)
 		if (entry->d_name[0] != '.')
 			r = try_held(o, dirfd(dir), entry->d_name, name, a);
 	closedir(dir);
@@ -158,13 +164,20 @@ static enum pp_perfmap_answer find_by_path(const struct pp_opened *o, const char
 	return PP_PERFMAP_PATH;
 }
 
-int pp_reader_do_perfmap(const struct pp_opened *o, struct pp_reader_answer *a)
+int pp_reader_do_perfmap(const struct pp_opened *o, const struct pp_reader_request *q,
+			 struct pp_reader_answer *a)
 {
-	char path[64];
+	char path[64], dump[64];
 	const char *name = path + strlen("/tmp/");
 
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", o->nspid);
-	if (find_held(o, name, a) >= 0)
+	snprintf(dump, sizeof(dump), "jit-%d.dump", o->nspid);
+	a->head.answer = PP_PERFMAP_DUMP;
+	if (q->want_fd &&
+	    (find_held(o, "fd", dump, a) >= 0 || find_held(o, "map_files", dump, a) >= 0))
+		return 0;
+	a->head.answer = PP_PERFMAP_HELD;
+	if (find_held(o, "fd", name, a) >= 0)
 		return 0;
 	a->head.answer = find_by_path(o, path, a);
 	return pp_reader_add_text(a, path, strlen(path));

@@ -25,12 +25,12 @@ int pp_reader_add_text(struct pp_reader_answer *a, const void *text, size_t len)
 }
 
 /* A file of /proc/PID as a text; nothing where it cannot be read (a process that is ending). */
-static int add_file(const struct pp_opened *o, const char *name, char separator,
+static int add_file(const struct pp_opened *o, const char *name, size_t max, char separator,
 		    struct pp_reader_answer *a)
 {
 	_cleanup_buf_ struct pp_buf text = PP_BUF(0);
 
-	if (pp_reader_slurp(o->dir, name, PP_SCAN_TEXT_MAX, &text) < 0)
+	if (pp_reader_slurp(o->dir, name, max, &text) < 0)
 		return pp_reader_add_text(a, "", 0);
 	while (text.len && separator && !text.data[text.len - 1])
 		text.len--;
@@ -104,11 +104,11 @@ int pp_reader_do_scan(const struct pp_opened *o, struct pp_reader_answer *a)
 	a->head.kernel_thread = o->kernel_thread;
 	/* A file there (not the directory) is its user's only if the process is dumpable. */
 	a->head.dumpable = !fstatat(o->dir, "stat", &st, 0) && st.st_uid == o->uids[1];
-	r = add_file(o, "cmdline", ' ', a);
+	r = add_file(o, "cmdline", PP_SCAN_TEXT_MAX, ' ', a);
 	if (r >= 0)
 		r = add_exe(o, a);
 	if (r >= 0)
-		r = add_file(o, "cgroup", 0, a);
+		r = add_file(o, "cgroup", PP_SCAN_CGROUP_MAX, 0, a);
 	if (r >= 0)
 		r = read_maps(o, &maps, &a->head.maps_cut);
 	if (r < 0)

@@ -21,6 +21,7 @@ enum pp_reader_op {
 	PP_READER_DEBUGFILE,
 	PP_READER_CODES,
 	PP_READER_INSPECT,
+	PP_READER_EXAMINE,
 	PP_READER_OPS,
 };
 
@@ -31,8 +32,8 @@ struct pp_reader_request {
 	int32_t pid;
 	uint64_t start_ticks;
 	uint64_t start, end, dev, ino; /* IDENTIFY */
-	uint64_t offset, len;	       /* READ */
-	uint32_t want_fd;	       /* IDENTIFY */
+	uint64_t offset, len;	       /* READ; EXAMINE: of memory */
+	uint32_t want_fd;	       /* IDENTIFY: a descriptor; PERFMAP: a jitdump first */
 	uint32_t build_id_len;	       /* DEBUGFILE */
 	uint8_t build_id[PP_BUILD_ID_MAX];
 	struct pp_inspect inspect;	/* INSPECT */
@@ -43,8 +44,8 @@ struct pp_reader_request {
 	uint32_t text_len[PP_READER_TEXTS];
 };
 
-/* Texts of a scan's reply; READ's data, PERFMAP's path, CODES' records and
- * INSPECT's struct are text 0. */
+/* Texts of a scan's reply; READ's data, PERFMAP's path, CODES' records, INSPECT's struct and
+ * EXAMINE's code are text 0. */
 enum {
 	PP_SCAN_CMDLINE,
 	PP_SCAN_EXE,
@@ -54,7 +55,7 @@ enum {
 
 struct pp_reader_reply {
 	int32_t error;
-	uint32_t answer; /* PERFMAP: enum pp_perfmap_answer */
+	uint32_t answer; /* PERFMAP: enum pp_perfmap_answer; EXAMINE: enum pp_tmp */
 	uint64_t start_ticks;
 	int32_t ppid, nspid;
 	uint32_t uids[4]; /* real, effective, saved, file system */
@@ -85,7 +86,9 @@ struct pp_code_record {
 
 /* Executable mappings' text beyond this is cut: a path may be 4 KiB long, four thousand times. */
 #define PP_SCAN_MAPS_MAX (4 * MIB)
-#define PP_SCAN_TEXT_MAX 4096 /* cmdline, cgroup */
+#define PP_SCAN_TEXT_MAX 4096 /* cmdline */
+/* A line for each of v1's hierarchies; Kubernetes in a container makes paths of 300 bytes. */
+#define PP_SCAN_CGROUP_MAX (16 * KIB)
 
 /* ---- The child's side ------------------------------------------------------------------------ */
 
@@ -131,9 +134,12 @@ int pp_reader_do_scan(const struct pp_opened *o, struct pp_reader_answer *a);
 /* o->dir is -1 where the target is gone: what can be had without it is. */
 int pp_reader_do_identify(const struct pp_opened *o, const struct pp_reader_request *q,
 			  const char *path, struct pp_reader_answer *a);
-int pp_reader_do_perfmap(const struct pp_opened *o, struct pp_reader_answer *a);
+int pp_reader_do_perfmap(const struct pp_opened *o, const struct pp_reader_request *q,
+			 struct pp_reader_answer *a);
 int pp_reader_do_read(const struct pp_reader_request *q, int fd, struct pp_reader_answer *a);
 int pp_reader_do_inspect(const struct pp_opened *o, const struct pp_inspect *what,
+			 struct pp_reader_answer *a);
+int pp_reader_do_examine(const struct pp_opened *o, const struct pp_reader_request *q, int map_fd,
 			 struct pp_reader_answer *a);
 int pp_reader_do_debugfile(const struct pp_opened *o, const struct pp_reader_request *q,
 			   const char *link, const char *directory, struct pp_reader_answer *a);

@@ -53,7 +53,7 @@ int pp_counts_add(struct pp_counts *c, uint64_t process, uint32_t node, enum pp_
 		return r;
 	entry.samples = 1;
 	entry.cpu_ns = cpu_ns;
-	pp_index_put(&c->index, hash, c->nr);
+	pp_index_put(&c->index, hash, c->nr, hash_row, c);
 	c->entries[c->nr++] = entry;
 	return 1;
 }

@@ -14,6 +14,7 @@
 /* A told frame without its name. */
 struct unnamed {
 	uint32_t frame, id; /* the store's, the stream's */
+	bool noted;	    /* as it was told */
 };
 
 /* By the store's numbers: the stream's number, 0: not told. */
@@ -100,7 +101,8 @@ static void on_gone(void *userdata)
 	d->profile = NULL;
 }
 
-static void mark(void *userdata, struct pp_store *store)
+/* In one go: a delta is short, and is emptied all the time. */
+static bool mark(void *userdata, struct pp_store *store, struct pp_mark *at _unused_)
 {
 	const struct pp_delta *d = userdata;
 
@@ -108,6 +110,7 @@ static void mark(void *userdata, struct pp_store *store)
 		pp_stacks_mark(store->stacks, d->counts.entries[i].node);
 	for (uint32_t i = 0; i < d->nr_unnamed; i++)
 		pp_frames_mark(store->frames, d->unnamed[i].frame);
+	return false;
 }
 
 static void swept(void *userdata, struct pp_store *store)
@@ -189,7 +192,9 @@ static int tell_frame(struct take *t, uint32_t frame, uint32_t *ret)
 				     d->nr_unnamed);
 		if (r < 0)
 			return r;
-		d->unnamed[d->nr_unnamed++] = (struct unnamed){ frame, d->last_frame + 1 };
+		d->unnamed[d->nr_unnamed++] =
+			(struct unnamed){ frame, d->last_frame + 1,
+					  pp_frames_describe(t->store->frames, frame)->file };
 	}
 	*ret = d->frames.ids[frame] = ++d->last_frame;
 	return PUSH(d, frames, { .id = *ret, .frame = frame });
@@ -206,6 +211,14 @@ static int retell_frames(struct take *t)
 		int r;
 
 		if (pp_frames_is_pending(t->store->frames, u.frame)) {
+			bool noted = pp_frames_describe(t->store->frames, u.frame)->file;
+
+			if (noted && !u.noted) {
+				r = PUSH(d, frames, { .id = u.id, .frame = u.frame });
+				if (r < 0)
+					return r;
+				u.noted = true;
+			}
 			d->unnamed[kept++] = u;
 			continue;
 		}

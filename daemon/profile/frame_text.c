@@ -51,12 +51,27 @@ static int put_where(struct pp_buf *b, struct pp_store *store, const struct pp_f
 	return put_string(b, store, f->module, true);
 }
 
+/* Why there is no name. */
+static int put_note(struct pp_buf *b, struct pp_store *store, const struct pp_frame *f)
+{
+	int r;
+
+	if (!f->file)
+		return 0;
+	r = put(b, " [");
+	if (r >= 0)
+		r = put_string(b, store, f->file, false);
+	return r < 0 ? r : put(b, "]");
+}
+
 static int put_unnamed(struct pp_buf *b, struct pp_store *store, const struct pp_frame *f)
 {
 	int r;
 
-	if (f->kind == PP_KIND_PYTHON)
-		return put(b, "?");
+	if (f->kind == PP_KIND_PYTHON) {
+		r = put(b, "?");
+		return r < 0 ? r : put_note(b, store, f);
+	}
 	r = put(b, "[");
 	if (r >= 0)
 		r = put_where(b, store, f);
@@ -64,7 +79,7 @@ static int put_unnamed(struct pp_buf *b, struct pp_store *store, const struct pp
 		r = pp_buf_printf(b, "+0x%llx", (unsigned long long)f->offset);
 	if (r >= 0)
 		r = put(b, "]");
-	return r;
+	return r < 0 ? r : put_note(b, store, f);
 }
 
 static int put_module(struct pp_buf *b, struct pp_store *store, const struct pp_frame *f)
@@ -95,9 +110,9 @@ static int put_system(struct pp_frame_text *t, const struct pp_frame *f)
 	r = pp_buf_printf(&t->system, "py::");
 	if (r >= 0)
 		r = pp_buf_add(&t->system, t->name.data, t->name.len);
-	if (r >= 0 && f->file)
+	if (r >= 0 && t->file.len)
 		r = put(&t->system, ":");
-	if (r >= 0 && f->file)
+	if (r >= 0 && t->file.len)
 		r = pp_buf_add(&t->system, t->file.data, t->file.len);
 	return r;
 }
@@ -112,7 +127,7 @@ int pp_frame_text(struct pp_frame_text *t, struct pp_store *store, uint32_t fram
 		r = put_string(&t->name, store, f.name, false);
 	else
 		r = put_unnamed(&t->name, store, &f);
-	if (r >= 0)
+	if (r >= 0 && f.name)
 		r = put_string(&t->file, store, f.file, false);
 	if (r >= 0)
 		r = put_module(&t->module, store, &f);

@@ -12,6 +12,8 @@
  *   JIT          name                         [jit+0xADDRESS]
  *   unknown      name                         [unknown], [BASENAME+0xOFFSET] where known
  *
+ * An unnamed one with a note has that behind it: ? [not flushed].
+ *
  * module: [python], [kernel], [jit], [unknown], else the ELF file's path: so it tells the kind.
  */
 #pragma once

@@ -77,7 +77,7 @@ static int intern(struct pp_frames *f, const struct pp_frame *frame, uint32_t *r
 	r = add(f, frame, ret);
 	if (r < 0)
 		return r;
-	pp_index_put(&f->index, hash, *ret);
+	pp_index_put(&f->index, hash, *ret, hash_row, f);
 	return 0;
 }
 
@@ -153,6 +153,12 @@ int pp_frames_unnamed(struct pp_frames *f, enum pp_kind kind, uint32_t module, u
 	return intern(f, &frame, ret);
 }
 
+void pp_frames_set_note(struct pp_frames *f, uint32_t id, uint32_t note)
+{
+	if (pp_ids_is_live(&f->ids, id) && f->rows[id].state == STATE_PENDING)
+		f->rows[id].file = note;
+}
+
 int pp_frames_pending(struct pp_frames *f, enum pp_kind kind, uint32_t module, uint64_t offset,
 		      uint32_t *ret)
 {
@@ -207,7 +213,8 @@ int pp_frames_give_up(struct pp_frames *f, uint32_t id)
 	if (!pp_ids_is_live(&f->ids, id) || f->rows[id].state != STATE_PENDING)
 		return -EINVAL;
 	frame = f->rows[id];
-	r = pp_frames_unnamed(f, frame.kind, frame.module, frame.offset, &final);
+	frame.state = STATE_FINAL;
+	r = intern(f, &frame, &final);
 	if (r >= 0)
 		return pp_frames_resolve(f, id, final);
 	/* No room for the frame that it shares with its like: it stays one by itself. */
@@ -252,19 +259,25 @@ void pp_frames_mark(struct pp_frames *f, uint32_t id)
 	pp_ids_mark(&f->ids, pp_frames_final(f, id));
 }
 
-static void mark_pending(struct pp_frames *f)
+/* What waits for its name stays; and what a marked alias stands for, which may have got that name
+ * since it was marked. */
+static void mark_implied(struct pp_frames *f)
 {
-	for (uint32_t id = 0; id < f->ids.bound; id++)
-		if (pp_ids_is_live(&f->ids, id) && f->rows[id].state == STATE_PENDING)
+	for (uint32_t id = 0; id < f->ids.bound; id++) {
+		if (!pp_ids_is_live(&f->ids, id))
+			continue;
+		if (f->rows[id].state == STATE_PENDING)
 			pp_ids_mark(&f->ids, id);
+		else if (f->rows[id].state == STATE_ALIAS && pp_ids_is_marked(&f->ids, id))
+			pp_ids_mark(&f->ids, pp_frames_final(f, id));
+	}
 }
 
 void pp_frames_sweep(struct pp_frames *f)
 {
 	pp_ids_mark(&f->ids, PP_FRAME_UNKNOWN);
 	pp_ids_mark(&f->ids, PP_FRAME_SHIM);
-	if (f->pending)
-		mark_pending(f);
+	mark_implied(f);
 	pp_ids_sweep(&f->ids);
 	pp_index_reset(&f->index, f->ids.count);
 	for (uint32_t id = 0; id < f->ids.bound; id++) {
@@ -276,7 +289,7 @@ void pp_frames_sweep(struct pp_frames *f)
 		pp_strings_mark(f->strings, row->file);
 		pp_strings_mark(f->strings, row->module);
 		if (row->state == STATE_FINAL)
-			pp_index_put(&f->index, hash_frame(row), id);
+			pp_index_put(&f->index, hash_frame(row), id, hash_row, f);
 	}
 	pp_array_trim((void **)&f->rows, sizeof(*f->rows), &f->rows_cap, f->ids.bound);
 }

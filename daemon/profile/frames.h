@@ -32,7 +32,7 @@ struct pp_frame {
 		};
 	};
 	uint32_t name;	 /* string ids; name: Python's qualified name, a symbol; 0: unnamed */
-	uint32_t file;	 /* source file, 0: not known */
+	uint32_t file;	 /* source file, 0: not known; where name == 0: a note on that */
 	uint32_t module; /* path of the ELF file, or the mapping's name */
 	uint8_t kind;	 /* enum pp_kind */
 	uint8_t state;	 /* private to frames.c */
@@ -62,10 +62,13 @@ int pp_frames_unnamed(struct pp_frames *f, enum pp_kind kind, uint32_t module, u
 int pp_frames_pending(struct pp_frames *f, enum pp_kind kind, uint32_t module, uint64_t offset,
 		      uint32_t *ret);
 
+/* Pending frame `id` is shown with a note: its name may come late, or never. */
+void pp_frames_set_note(struct pp_frames *f, uint32_t id, uint32_t note);
+
 /* Makes pending frame `id` an alias of `final`. -EINVAL where id is not pending or final is an
  * alias of it. The alias lives on as long as something marks it. */
 int pp_frames_resolve(struct pp_frames *f, uint32_t id, uint32_t final);
-/* There is no name: pending frame `id` stays what it looks like. */
+/* There is no name: pending frame `id` stays what it looks like, its note included. */
 int pp_frames_give_up(struct pp_frames *f, uint32_t id);
 
 /* The frame that id stands for now. */

@@ -25,15 +25,18 @@ enum label {
 	LABEL_PID,
 	LABEL_COMM,
 	LABEL_UNIT,
+	LABEL_SLICE,
 	LABEL_CONTAINER,
+	LABEL_POD,
 	LABEL_TRUNCATED,
 	LABEL_MAX,
 };
 
 static const char *const label_keys[] = {
-	[LABEL_PROCESS] = "process",	 [LABEL_PID] = "pid",
-	[LABEL_COMM] = "comm",		 [LABEL_UNIT] = "unit",
-	[LABEL_CONTAINER] = "container", [LABEL_TRUNCATED] = "truncated",
+	[LABEL_PROCESS] = "process", [LABEL_PID] = "pid",
+	[LABEL_COMM] = "comm",	     [LABEL_UNIT] = "unit",
+	[LABEL_SLICE] = "slice",     [LABEL_CONTAINER] = "container",
+	[LABEL_POD] = "pod",	     [LABEL_TRUNCATED] = "truncated",
 };
 
 /* Labels of one process: those that are set come first. */
@@ -258,7 +261,11 @@ static int label_process(struct writer *w, uint64_t process)
 	if (r >= 0)
 		r = label_text(w, LABEL_UNIT, facts.unit);
 	if (r >= 0)
+		r = label_text(w, LABEL_SLICE, facts.slice);
+	if (r >= 0)
 		r = label_text(w, LABEL_CONTAINER, facts.container);
+	if (r >= 0)
+		r = label_text(w, LABEL_POD, facts.pod);
 	if (r < 0)
 		return r;
 	w->process = process;

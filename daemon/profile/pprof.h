@@ -6,7 +6,7 @@
  * Sample types: (samples, count), (cpu, nanoseconds). A location per frame, leaf first; its mapping
  * is the frame's module and tells its kind (frame_text.h). A Python function's lines are locations
  * of one function. Labels of a sample: process (the daemon's number) and pid as numbers; comm,
- * unit, container where known; truncated, the reason, where the stack is not complete.
+ * unit, slice, container, pod where known; truncated, the reason, where the stack is not complete.
  */
 #pragma once
 
@@ -16,7 +16,7 @@
 /* What is said of a process. NULL: nothing. The strings may hold any bytes. */
 struct pp_process_facts {
 	pid_t pid;
-	const char *comm, *unit, *container;
+	const char *comm, *unit, *slice, *container, *pod;
 };
 
 struct pp_pprof_options {

@@ -11,6 +11,9 @@
 #include "end.h"
 #include "ids.h"
 
+/* Entries marked in one go, each with its stack at the most. */
+#define MARK_ENTRIES 256
+
 struct pp_profile {
 	struct pp_profile_config config;
 	struct pp_store *store;
@@ -55,16 +58,28 @@ static struct pp_window *window_free(struct pp_profile *p, struct pp_window *w)
 	return NULL;
 }
 
-static void mark(void *userdata, struct pp_store *store)
+/* Windows are known by their start, as the oldest may expire meanwhile; their entries never move.
+ */
+static bool mark(void *userdata, struct pp_store *store, struct pp_mark *at)
 {
 	const struct pp_profile *p = userdata;
+	const struct pp_counts *c;
+	size_t i = 0, end;
 
-	for (size_t i = 0; i < p->nr_windows; i++) {
-		const struct pp_counts *c = &p->windows[i]->counts;
-
-		for (size_t k = 0; k < c->nr; k++)
-			pp_stacks_mark(store->stacks, c->entries[k].node);
-	}
+	while (i < p->nr_windows && p->windows[i]->start_ns < at->window)
+		i++;
+	if (i == p->nr_windows)
+		return false;
+	if (p->windows[i]->start_ns > at->window)
+		*at = (struct pp_mark){ .window = p->windows[i]->start_ns };
+	c = &p->windows[i]->counts;
+	end = MIN(at->entry + MARK_ENTRIES, (uint64_t)c->nr);
+	for (; at->entry < end; at->entry++)
+		pp_stacks_mark(store->stacks, c->entries[at->entry].node);
+	if (at->entry < c->nr)
+		return true;
+	*at = (struct pp_mark){ .window = at->window + 1 };
+	return i + 1 < p->nr_windows;
 }
 
 int pp_profile_new(struct pp_profile **ret, struct pp_store *store, uint64_t start_ns,

@@ -152,7 +152,7 @@ static int merge(struct builder *b, const struct pp_entry *e, uint32_t node)
 		r = pp_index_reserve(&b->index, (size_t)row + 1, hash_row, s);
 		if (r < 0)
 			return r;
-		pp_index_put(&b->index, hash, row);
+		pp_index_put(&b->index, hash, row, hash_row, s);
 		s->entries[row] = key;
 		s->nr = b->index.count;
 	}

@@ -6,12 +6,19 @@
 #include "ids.h"
 #include "index.h"
 
+/* Nodes whose index is rebuilt in one go: a few milliseconds. */
+#define REBUILD_MAX (64U * 1024)
+
 struct pp_stacks {
 	struct pp_node *nodes; /* nodes[0] stands above the roots */
 	uint32_t nodes_cap;
 	size_t max;
 	struct pp_ids ids;
 	struct pp_index index;
+	/* While a collection goes on. */
+	pp_stacks_keep_fn keep; /* NULL: none does */
+	void *keep_userdata;
+	uint32_t swept; /* every number below has been looked at */
 };
 
 static uint64_t hash_node(const struct pp_node *n)
@@ -79,6 +86,15 @@ struct pp_stacks *pp_stacks_free(struct pp_stacks *s)
 	return NULL;
 }
 
+/* Whoever is given a node may keep it, where the collection that goes on has been already. */
+static void touch(struct pp_stacks *s, uint32_t id, uint32_t frame)
+{
+	if (!s->keep)
+		return;
+	pp_stacks_mark(s, id);
+	s->keep(s->keep_userdata, frame);
+}
+
 int pp_stacks_child(struct pp_stacks *s, uint32_t parent, uint32_t frame, uint32_t *ret)
 {
 	struct pp_node node = { parent, frame };
@@ -88,6 +104,7 @@ int pp_stacks_child(struct pp_stacks *s, uint32_t parent, uint32_t frame, uint32
 
 	if (slot && *slot) {
 		*ret = *slot - 1;
+		touch(s, *ret, frame);
 		return 0;
 	}
 	r = pp_index_reserve(&s->index, (size_t)s->index.count + 1, hash_row, s);
@@ -98,7 +115,8 @@ int pp_stacks_child(struct pp_stacks *s, uint32_t parent, uint32_t frame, uint32
 		pp_count(PP_C_stacks_refused);
 	if (r < 0)
 		return r;
-	pp_index_put(&s->index, hash, *ret);
+	pp_index_put(&s->index, hash, *ret, hash_row, s);
+	touch(s, *ret, frame);
 	return 0;
 }
 
@@ -153,29 +171,80 @@ void pp_stacks_mark(struct pp_stacks *s, uint32_t id)
 		id = s->nodes[id].parent;
 }
 
+void pp_stacks_collect(struct pp_stacks *s, pp_stacks_keep_fn keep, void *userdata)
+{
+	s->keep = keep;
+	s->keep_userdata = userdata;
+	s->swept = 1;
+	pp_ids_mark(&s->ids, 0);
+}
+
+/* Where two equal nodes live, only one of them is to be found. */
+static void forget(struct pp_stacks *s, uint32_t id)
+{
+	const struct pp_node *node = &s->nodes[id];
+	const uint32_t *slot = pp_index_find(&s->index, hash_node(node), equal_row, s, node);
+
+	if (slot && *slot == id + 1)
+		pp_index_remove(&s->index, hash_node(node), id, hash_row, s);
+}
+
 /*
  * Two kept nodes may have become equal, where their frames turned out to be one: both stay, as both
  * are referred to, and only one of them is found from now on.
  */
-void pp_stacks_sweep(struct pp_stacks *s, uint32_t (*frame)(void *userdata, uint32_t frame),
-		     void *userdata)
+static void keep(struct pp_stacks *s, uint32_t id)
 {
-	pp_ids_mark(&s->ids, 0);
-	pp_ids_sweep(&s->ids);
+	struct pp_node node = s->nodes[id];
+	const uint32_t *slot;
+
+	node.frame = s->keep(s->keep_userdata, node.frame);
+	if (node.frame == s->nodes[id].frame)
+		return;
+	forget(s, id);
+	s->nodes[id] = node;
+	slot = pp_index_find(&s->index, hash_node(&node), equal_row, s, &node);
+	if (!slot || !*slot)
+		pp_index_put(&s->index, hash_node(&node), id, hash_row, s);
+}
+
+bool pp_stacks_sweep(struct pp_stacks *s, uint32_t nodes)
+{
+	uint32_t end = MIN(s->ids.bound, s->swept + nodes);
+
+	for (; s->swept < end; s->swept++) {
+		if (!pp_ids_is_live(&s->ids, s->swept))
+			continue;
+		if (pp_ids_is_marked(&s->ids, s->swept))
+			keep(s, s->swept);
+		else
+			forget(s, s->swept);
+	}
+	return s->swept < s->ids.bound;
+}
+
+/* A table that shrank is made anew where that takes no time to speak of. */
+static void shrink_index(struct pp_stacks *s)
+{
+	if (s->index.count >= s->index.cap / 8 || s->index.count > REBUILD_MAX)
+		return;
 	pp_index_reset(&s->index, s->ids.count);
 	for (uint32_t id = 1; id < s->ids.bound; id++) {
-		struct pp_node *node = &s->nodes[id];
 		const uint32_t *slot;
-		uint64_t hash;
 
 		if (!pp_ids_is_live(&s->ids, id))
 			continue;
-		node->frame = frame(userdata, node->frame);
-		hash = hash_node(node);
-		slot = pp_index_find(&s->index, hash, equal_row, s, node);
+		slot = pp_index_find(&s->index, hash_row(s, id), equal_row, s, &s->nodes[id]);
 		if (!slot || !*slot)
-			pp_index_put(&s->index, hash, id);
+			pp_index_put(&s->index, hash_row(s, id), id, hash_row, s);
 	}
+}
+
+void pp_stacks_collected(struct pp_stacks *s)
+{
+	s->keep = NULL;
+	pp_ids_sweep(&s->ids);
+	shrink_index(s);
 	pp_array_trim((void **)&s->nodes, sizeof(*s->nodes), &s->nodes_cap, s->ids.bound);
 }
 

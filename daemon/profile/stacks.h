@@ -37,9 +37,16 @@ size_t pp_stacks_count(const struct pp_stacks *s);
 size_t pp_stacks_bytes(const struct pp_stacks *s);
 uint32_t pp_stacks_bound(const struct pp_stacks *s); /* every id is below */
 
-/* Collection (see store.h): marks id and all its parents. */
-void pp_stacks_mark(struct pp_stacks *s, uint32_t id);
-/* Frees unmarked nodes; each kept node's frame is passed through `frame` (its final number). */
-void pp_stacks_sweep(struct pp_stacks *s, uint32_t (*frame)(void *userdata, uint32_t frame),
-		     void *userdata);
+/*
+ * Collection (see store.h), over many turns. From pp_stacks_collect on, nodes that are asked for
+ * are marked, and their frames passed through `keep`. Holders mark what they have; then
+ * pp_stacks_sweep goes through all nodes, some at a time: a kept one's frame becomes what keep()
+ * says is its final number, a dead one is not found any more. It returns whether there are more.
+ * pp_stacks_collected frees the dead.
+ */
+typedef uint32_t (*pp_stacks_keep_fn)(void *userdata, uint32_t frame);
+void pp_stacks_collect(struct pp_stacks *s, pp_stacks_keep_fn keep, void *userdata);
+void pp_stacks_mark(struct pp_stacks *s, uint32_t id); /* and all its parents */
+bool pp_stacks_sweep(struct pp_stacks *s, uint32_t nodes);
+void pp_stacks_collected(struct pp_stacks *s);
 bool pp_stacks_is_live(const struct pp_stacks *s, uint32_t id);

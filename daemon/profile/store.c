@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "store.h"
 
+#include "base/clock.h"
 #include "base/counters.h"
 
 /* Collect when the store has grown by half since the last time, but not over trifles. */
 #define COLLECT_MIN (2 * MIB)
+
+/* A collection gets so much of a turn, looked at after so many nodes. */
+#define TEND_NS	    (4 * NSEC_PER_MSEC)
+#define SWEEP_NODES 256
 
 /* A table that refuses something is full: then it is time, whatever the size. */
 static uint64_t refusals(void)
@@ -53,6 +58,10 @@ void pp_store_hold(struct pp_store *s, struct pp_holder *holder)
 
 void pp_store_drop(struct pp_store *s, struct pp_holder *holder)
 {
+	if (s->marking == holder) {
+		s->marking = holder->next;
+		s->at = (struct pp_mark){ 0 };
+	}
 	for (struct pp_holder **p = &s->holders; *p; p = &(*p)->next) {
 		if (*p != holder)
 			continue;
@@ -62,38 +71,95 @@ void pp_store_drop(struct pp_store *s, struct pp_holder *holder)
 	}
 }
 
-/* A kept node's frame: under its final number from now on, and kept. */
+/* A kept node's frame: under its final number from now on, and kept. The number that it had stays
+ * for this once: a holder may have taken it from the node after it had marked. */
 static uint32_t keep_frame(void *userdata, uint32_t frame)
 {
 	struct pp_store *s = userdata;
-	uint32_t final = pp_frames_final(s->frames, frame);
 
-	pp_frames_mark(s->frames, final);
-	return final;
+	pp_frames_mark(s->frames, frame);
+	return pp_frames_final(s->frames, frame);
 }
 
-void pp_store_collect(struct pp_store *s)
+static void begin(struct pp_store *s)
 {
-	for (struct pp_holder *h = s->holders; h; h = h->next)
-		if (h->mark)
-			h->mark(h->userdata, s);
-	/* Each table's sweep marks what its rows refer to in the next one. */
-	pp_stacks_sweep(s->stacks, keep_frame, s);
+	pp_stacks_collect(s->stacks, keep_frame, s);
+	s->phase = PP_STORE_MARKS;
+	s->marking = s->holders;
+	s->at = (struct pp_mark){ 0 };
+}
+
+static void mark_some(struct pp_store *s)
+{
+	struct pp_holder *h = s->marking;
+
+	if (!h) {
+		s->phase = PP_STORE_SWEEPS;
+		return;
+	}
+	if (h->mark && h->mark(h->userdata, s, &s->at))
+		return;
+	s->marking = h->next;
+	s->at = (struct pp_mark){ 0 };
+}
+
+/* Each table's sweep marks what its rows refer to in the next one. */
+static void free_nodes_and_frames(struct pp_store *s)
+{
+	pp_stacks_collected(s->stacks);
+	pp_strings_collect(s->strings);
 	pp_frames_sweep(s->frames);
-	pp_strings_sweep(s->strings);
 	for (struct pp_holder *h = s->holders; h; h = h->next)
 		if (h->swept)
 			h->swept(h->userdata, s);
+	s->phase = PP_STORE_ENDS;
+}
+
+static void end(struct pp_store *s)
+{
+	pp_strings_sweep(s->strings);
+	s->phase = PP_STORE_RESTS;
 	s->bytes_kept = pp_store_bytes(s);
 	s->refusals_seen = refusals();
 	s->collections++;
 }
 
+bool pp_store_step(struct pp_store *s)
+{
+	if (s->phase == PP_STORE_RESTS)
+		begin(s);
+	else if (s->phase == PP_STORE_MARKS)
+		mark_some(s);
+	else if (s->phase == PP_STORE_ENDS)
+		end(s);
+	else if (!pp_stacks_sweep(s->stacks, SWEEP_NODES))
+		free_nodes_and_frames(s);
+	return s->phase != PP_STORE_RESTS;
+}
+
+void pp_store_collect(struct pp_store *s)
+{
+	while (s->phase != PP_STORE_RESTS)
+		pp_store_step(s);
+	while (pp_store_step(s))
+		;
+}
+
+static bool is_due(const struct pp_store *s)
+{
+	return pp_store_bytes(s) > MAX(s->bytes_kept + s->bytes_kept / 2, (size_t)COLLECT_MIN) ||
+	       refusals() != s->refusals_seen;
+}
+
 void pp_store_tend(struct pp_store *s)
 {
-	if (pp_store_bytes(s) > MAX(s->bytes_kept + s->bytes_kept / 2, (size_t)COLLECT_MIN) ||
-	    refusals() != s->refusals_seen)
-		pp_store_collect(s);
+	uint64_t until_ns;
+
+	if (s->phase == PP_STORE_RESTS && !is_due(s))
+		return;
+	until_ns = pp_now_ns() + TEND_NS;
+	while (pp_store_step(s) && s->phase != PP_STORE_ENDS && pp_now_ns() < until_ns)
+		;
 }
 
 size_t pp_store_bytes(const struct pp_store *s)

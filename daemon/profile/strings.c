@@ -24,6 +24,7 @@ struct pp_strings {
 	uint32_t offsets_cap;
 	struct pp_ids ids;
 	struct pp_index index;
+	bool collecting; /* whoever is given a string may keep it */
 };
 
 struct key {
@@ -103,7 +104,7 @@ static int add(struct pp_strings *s, const char *text, size_t len, uint32_t *ret
 	memset(e->text + len, 0, entry_size(len) - sizeof(*e) - len);
 	s->offsets[id] = (uint32_t)s->len;
 	s->len += entry_size(len);
-	pp_index_put(&s->index, pp_hash(text, len), id);
+	pp_index_put(&s->index, pp_hash(text, len), id, hash_row, s);
 	*ret = id;
 	return 0;
 }
@@ -146,11 +147,14 @@ int pp_strings_get_whole(struct pp_strings *s, const char *text, size_t len, uin
 
 	if (slot && *slot) {
 		*ret = *slot - 1;
-		return 0;
+		r = 0;
+	} else {
+		r = add(s, text, len, ret);
 	}
-	r = add(s, text, len, ret);
 	if (r == -ENOSPC)
 		pp_count(PP_C_strings_refused);
+	if (r >= 0 && s->collecting)
+		pp_ids_mark(&s->ids, *ret);
 	return r;
 }
 
@@ -191,10 +195,17 @@ void pp_strings_mark(struct pp_strings *s, uint32_t id)
 	pp_ids_mark(&s->ids, id);
 }
 
+void pp_strings_collect(struct pp_strings *s)
+{
+	s->collecting = true;
+}
+
 void pp_strings_sweep(struct pp_strings *s)
 {
 	size_t to = 0, size;
 	char *smaller;
+
+	s->collecting = false;
 
 	pp_ids_mark(&s->ids, 0);
 	pp_ids_sweep(&s->ids);
@@ -208,7 +219,7 @@ void pp_strings_sweep(struct pp_strings *s)
 		s->offsets[e->id] = (uint32_t)to;
 		memmove(s->pool + to, e, size);
 		e = (struct entry *)(s->pool + to);
-		pp_index_put(&s->index, pp_hash(e->text, e->len), e->id);
+		pp_index_put(&s->index, pp_hash(e->text, e->len), e->id, hash_row, s);
 		to += size;
 	}
 	s->len = to;

@@ -30,6 +30,8 @@ const char *pp_strings_text(const struct pp_strings *s, uint32_t id, size_t *ret
 size_t pp_strings_count(const struct pp_strings *s);
 size_t pp_strings_bytes(const struct pp_strings *s);
 
-/* Collection (see store.h): what was not marked since the last sweep goes. */
+/* Collection (see store.h): what was not marked since the last sweep goes. From pp_strings_collect
+ * on, strings that are asked for are marked. */
+void pp_strings_collect(struct pp_strings *s);
 void pp_strings_mark(struct pp_strings *s, uint32_t id);
 void pp_strings_sweep(struct pp_strings *s);

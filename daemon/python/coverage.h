@@ -15,6 +15,7 @@ enum pp_pyframe {
 	PP_PYFRAME_EVAL,    /* the eval loop */
 	PP_PYFRAME_NAMED,   /* a trampoline stub with its name */
 	PP_PYFRAME_UNNAMED, /* a trampoline stub whose name is missing */
+	PP_PYFRAME_PENDING, /* a trampoline stub whose name is being looked up: counts as neither */
 };
 
 /* The class of a native function by its name (without offset). */
@@ -24,7 +25,10 @@ enum pp_pyframe pp_pyframe_native(const char *name, size_t len);
 struct pp_coverage {
 	uint64_t named, unnamed; /* stubs */
 	uint64_t bare;		 /* eval frames without one */
-	uint64_t late;		 /* of the bare ones: those that called into trampolined code */
+	/* Of the bare ones: those that called into trampolined code, and those that were called
+	 * by such code and called no more of it. The others are in stacks without any stub. */
+	uint64_t late, inner;
+	uint64_t streak; /* stacks of Python since the last one that had a stub */
 	/* What stacks show, whoever named it: Python frames with a name, and those without. */
 	uint64_t shown, missing;
 	uint64_t walked; /* of those shown: the interpreter's own frames said so */
@@ -52,11 +56,14 @@ enum pp_named_by {
 enum pp_named_by pp_coverage_named_by(const struct pp_coverage *c);
 const char *pp_named_by_text(enum pp_named_by n); /* "none", "trampoline", "interpreter", "both" */
 
-enum pp_trampolines {
-	PP_TRAMPOLINES_UNKNOWN, /* no Python frame seen */
-	PP_TRAMPOLINES_OFF,
-	PP_TRAMPOLINES_ON,
-	PP_TRAMPOLINES_LATE, /* on, but functions run that were called before */
+/* What the stacks alone say. */
+enum pp_covered {
+	PP_COVERED_UNSEEN, /* no Python frame was sampled */
+	PP_COVERED_BARE,   /* the few frames sampled have none: it may have been starting */
+	PP_COVERED_NONE,   /* no frame has a stub, for so long that none seems to come */
+	PP_COVERED_LATE,   /* frames without one called code that has one: they were there before */
+	PP_COVERED_INNER,  /* code that has one calls code that does not get one */
+	PP_COVERED_MIXED,  /* some stacks have no stub at all, others do */
+	PP_COVERED_ALL,	   /* but for what is normal at a start, and around a fork */
 };
-enum pp_trampolines pp_coverage_trampolines(const struct pp_coverage *c);
-const char *pp_trampolines_text(enum pp_trampolines t); /* "unknown", "off", "on", "late" */
+enum pp_covered pp_coverage_judge(const struct pp_coverage *c);

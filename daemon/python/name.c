@@ -6,12 +6,17 @@
 #define PYTHON_PREFIX	  "py::"
 #define PYTHON_PREFIX_LEN (sizeof(PYTHON_PREFIX) - 1)
 
+bool pp_name_is_python(const char *text, size_t len)
+{
+	return len >= PYTHON_PREFIX_LEN && memcmp(text, PYTHON_PREFIX, PYTHON_PREFIX_LEN) == 0;
+}
+
 void pp_name_split(const char *text, size_t len, struct pp_name *ret)
 {
 	const char *colon;
 
 	*ret = (struct pp_name){ .kind = PP_NAME_JIT, .name = text, .len = len };
-	if (len < PYTHON_PREFIX_LEN || memcmp(text, PYTHON_PREFIX, PYTHON_PREFIX_LEN) != 0)
+	if (!pp_name_is_python(text, len))
 		return;
 	ret->kind = PP_NAME_PYTHON;
 	ret->name += PYTHON_PREFIX_LEN;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Names as perf maps have them. CPython writes `py::QUALNAME:FILE`; whatever does not begin with
- * `py::` is another JIT's and is kept whole. Any byte may be in a name but newline (see perfmap.h)
- * and NUL is not special: a name is pointer and length.
+ * `py::` is another JIT's and is kept whole. Any byte may be in a name: it is pointer and length.
  */
 #pragma once
 
@@ -22,6 +21,8 @@ struct pp_name {
 	size_t file_len;
 };
 
+/* Whether text begins with py::. */
+bool pp_name_is_python(const char *text, size_t len);
 /* Splits text at the first ':' behind `py::` (a file name may contain more). Borrows text. */
 void pp_name_split(const char *text, size_t len, struct pp_name *ret);
 

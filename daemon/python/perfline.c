@@ -31,6 +31,11 @@ static bool number(const char **p, const char *end, uint64_t *ret)
 	return true;
 }
 
+bool pp_perfline_is_range(uint64_t start, uint64_t size)
+{
+	return size && size <= UINT32_MAX && start < ADDRESS_MAX && start + size <= ADDRESS_MAX;
+}
+
 enum pp_perfline_result pp_perfline_parse(const char *line, size_t len, struct pp_perfline *ret)
 {
 	const char *p = line, *end = line + len;
@@ -40,8 +45,7 @@ enum pp_perfline_result pp_perfline_parse(const char *line, size_t len, struct p
 		return PP_PERFLINE_ADDRESS;
 	if (!number(&p, end, &size))
 		return PP_PERFLINE_SIZE;
-	if (!size || size > UINT32_MAX || ret->start >= ADDRESS_MAX ||
-	    ret->start + size > ADDRESS_MAX)
+	if (!pp_perfline_is_range(ret->start, size))
 		return PP_PERFLINE_RANGE;
 	if (p == end)
 		return PP_PERFLINE_NAME;

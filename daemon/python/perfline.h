@@ -22,5 +22,7 @@ enum pp_perfline_result {
 	PP_PERFLINE_NAME,    /* no name */
 };
 
+/* Whether code of so many bytes can be at this address of a process. */
+bool pp_perfline_is_range(uint64_t start, uint64_t size);
 /* line: without its newline. ret is filled for ENTRY only. */
 enum pp_perfline_result pp_perfline_parse(const char *line, size_t len, struct pp_perfline *ret);

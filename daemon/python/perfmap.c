@@ -10,7 +10,9 @@
  */
 #include "python/perfmap.h"
 #include "base/counters.h"
+#include "python/contest.h"
 #include "python/frontier.h"
+#include "python/growers.h"
 #include "python/perfline.h"
 #include "python/perfmaps.h"
 #include "python/runs.h"
@@ -34,9 +36,14 @@ struct pp_perfmap {
 	struct pp_entry *log;
 	uint32_t nr_log, cap_log;
 	struct pp_buf tail;
-	bool skipping;	  /* the rest of a line that was too long */
-	size_t unchecked; /* bytes of names taken since the budget was looked at */
+	struct pp_perfline last;    /* the last entry; its name is gone */
+	unsigned int continuations; /* lines that may yet belong to its name */
+	bool skipping;		    /* the rest of a line that was too long */
+	size_t unchecked;	    /* bytes of names taken since the budget was looked at */
 	struct pp_frontier frontier;
+	struct pp_growers *growers; /* not ours; NULL: nobody counts */
+	/* NULL where the file is this process's alone; above: of the parent's entries. */
+	struct pp_contest *contest, *above;
 	uint64_t replaced;
 	struct pp_perfmap_stats stats;
 };
@@ -165,7 +172,8 @@ static bool take(struct pp_perfmap *map, uint64_t start, uint32_t size, const st
 	return true;
 }
 
-static void add(struct pp_perfmap *map, const struct pp_perfline *entry)
+/* line_len: bytes of the file that it took. */
+static int add(struct pp_perfmap *map, const struct pp_perfline *entry, size_t line_len)
 {
 	size_t len = entry->len;
 	struct pp_name name;
@@ -177,18 +185,67 @@ static void add(struct pp_perfmap *map, const struct pp_perfline *entry)
 	}
 	pp_name_split(entry->name, len, &name);
 	if (!take(map, entry->start, entry->size, &name))
-		return;
+		return -ENOSPC;
 	map->stats.entries++;
+	if (map->growers)
+		pp_growers_add(map->growers, &name, line_len);
+	if (map->contest &&
+	    pp_contest_add(map->contest, entry->start, entry->size, pp_hash(entry->name, len)))
+		map->replaced++;
 	if (pp_frontier_cross(&map->frontier, entry->start, entry->start + entry->size))
 		map->replaced++;
+	return 0;
+}
+
+int pp_perfmap_add(struct pp_perfmap *map, uint64_t start, uint64_t size, const char *name,
+		   size_t len)
+{
+	if (!pp_perfline_is_range(start, size) || !len)
+		return -EINVAL;
+	return add(map, &(struct pp_perfline){ start, (uint32_t)size, name, len }, len);
 }
 
 /* ---- Lines --------------------------------------------------------------------------------- */
+
+/* CPython writes names as they are. One with a newline in it goes on in the next line, which is no
+ * entry then; so many times. */
+#define CONTINUATIONS_MAX 4
 
 static void bad(uint64_t *reason)
 {
 	(*reason)++;
 	pp_count(PP_C_perfmap_lines_bad);
+}
+
+/* Takes a line that is no entry for more of the name before it. */
+static bool continue_name(struct pp_perfmap *map, const char *text, size_t len)
+{
+	_cleanup_buf_ struct pp_buf whole = PP_BUF(PP_PERFMAP_NAME_MAX);
+	struct pp_perfmap_entry entry;
+	struct pp_name name;
+
+	/* Where several write, the line before may be another's. */
+	if (!map->continuations || map->contest)
+		return false;
+	map->continuations--;
+	if (!pp_perfmap_lookup(map, map->last.start, &entry) ||
+	    pp_name_write(&whole, &entry.name) < 0 || pp_buf_add(&whole, "\n", 1) < 0 ||
+	    pp_buf_add(&whole, text, len) < 0) {
+		map->continuations = 0;
+		return false;
+	}
+	pp_name_split((const char *)whole.data, whole.len, &name);
+	if (take(map, map->last.start, map->last.size, &name))
+		map->replaced++;
+	return true;
+}
+
+static void entry_line(struct pp_perfmap *map, const struct pp_perfline *entry, size_t len)
+{
+	bool python = pp_name_is_python(entry->name, entry->len);
+
+	map->last = *entry;
+	map->continuations = add(map, entry, len + 1) == 0 && python ? CONTINUATIONS_MAX : 0;
 }
 
 static void line(struct pp_perfmap *map, const char *p, size_t len)
@@ -197,18 +254,22 @@ static void line(struct pp_perfmap *map, const char *p, size_t len)
 
 	switch (pp_perfline_parse(p, len, &entry)) {
 	case PP_PERFLINE_ENTRY:
-		add(map, &entry);
+		entry_line(map, &entry, len);
 		break;
 	case PP_PERFLINE_ADDRESS:
-		bad(&map->stats.bad_address);
+		if (!continue_name(map, p, len))
+			bad(&map->stats.bad_address);
 		break;
 	case PP_PERFLINE_SIZE:
-		bad(&map->stats.bad_size);
+		if (!continue_name(map, p, len))
+			bad(&map->stats.bad_size);
 		break;
-	case PP_PERFLINE_RANGE:
+	case PP_PERFLINE_RANGE: /* an entry all the same, so the name before it is over */
+		map->continuations = 0;
 		bad(&map->stats.bad_range);
 		break;
 	case PP_PERFLINE_NAME:
+		map->continuations = 0;
 		bad(&map->stats.no_name);
 		break;
 	}
@@ -246,19 +307,22 @@ static void tail_end(struct pp_perfmap *map, const char *data, size_t len)
 	tail_drop(map);
 }
 
+size_t pp_perfmap_allow(struct pp_perfmap *map, size_t len)
+{
+	size_t allowed = MIN(len, PP_PERFMAP_BYTES_MAX - map->stats.bytes);
+
+	if (allowed < len) {
+		map->stats.full = true;
+		pp_count_add(PP_C_perfmap_bytes_refused, len - allowed);
+	}
+	map->stats.bytes += allowed;
+	return allowed;
+}
+
 void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len)
 {
-	const char *p = data, *end = p + len, *newline;
+	const char *p = data, *end = p + pp_perfmap_allow(map, len), *newline;
 
-	if (len > PP_PERFMAP_BYTES_MAX - map->stats.bytes) {
-		size_t over = len - (PP_PERFMAP_BYTES_MAX - map->stats.bytes);
-
-		map->stats.full = true;
-		pp_count_add(PP_C_perfmap_bytes_refused, over);
-		len -= over;
-		end -= over;
-	}
-	map->stats.bytes += len;
 	if (p < end && (map->tail.len || map->skipping)) {
 		newline = memchr(p, '\n', (size_t)(end - p));
 		if (!newline) {
@@ -279,8 +343,14 @@ void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len)
 	}
 }
 
+void pp_perfmap_watch(struct pp_perfmap *map, struct pp_growers *growers)
+{
+	map->growers = growers;
+}
+
 void pp_perfmap_restart(struct pp_perfmap *map)
 {
+	map->continuations = 0;
 	tail_drop(map);
 }
 
@@ -308,6 +378,8 @@ struct pp_perfmap *pp_perfmap_free(struct pp_perfmap *map)
 	tail_drop(map);
 	pp_runs_done(&map->runs);
 	pp_frontier_done(&map->frontier);
+	pp_contest_unref(map->contest);
+	pp_contest_unref(map->above);
 	map->all->used -= sizeof(*map);
 	pp_names_unref(map->own);
 	pp_names_unref(map->dictionary);
@@ -359,7 +431,27 @@ int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent)
 		pp_frontier_add_span(&child->frontier, pp_run_start(child->runs.runs[i]),
 				     pp_run_end(child->runs.runs[i]));
 	child->replaced++;
+	pp_contest_unref(child->above);
+	child->above = pp_contest_ref(parent->contest ?: parent->above);
 	return 0;
+}
+
+int pp_perfmap_contest(struct pp_perfmap *map)
+{
+	map->replaced++;
+	return map->contest ? 0 : pp_contest_new(&map->contest, &map->all->used);
+}
+
+/* Whether a piece is of the process's own writing, or its parent's. */
+static bool is_believed(const struct pp_perfmap *map, uint64_t start, uint64_t address)
+{
+	enum pp_contest_state state = PP_CONTEST_NONE;
+
+	if (map->contest)
+		state = pp_contest_at(map->contest, start, address);
+	if (state == PP_CONTEST_NONE && map->above)
+		state = pp_contest_at(map->above, start, address);
+	return state == PP_CONTEST_ONE || (state == PP_CONTEST_NONE && !map->contest);
 }
 
 bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfmap_entry *ret)
@@ -369,12 +461,24 @@ bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfm
 
 	settle(map);
 	piece = pp_runs_find(&map->runs, address, &run);
-	if (!piece)
+	if (!piece || !is_believed(map, piece->start, address))
 		return false;
 	ret->start = piece->start;
 	ret->size = piece->size;
 	pp_run_name(run, piece, &ret->name);
 	return true;
+}
+
+size_t pp_perfmap_visible(struct pp_perfmap *map)
+{
+	settle(map);
+	return pp_runs_pieces(&map->runs);
+}
+
+size_t pp_perfmap_count(struct pp_perfmap *map, uint64_t start, uint64_t end, uint64_t *ret_first)
+{
+	settle(map);
+	return pp_runs_count(&map->runs, start, end, ret_first);
 }
 
 uint64_t pp_perfmap_replaced(const struct pp_perfmap *map)

@@ -2,7 +2,8 @@
 /*
  * An index of one process's perf map (/tmp/perf-PID.map): lines `START SIZE NAME`, both numbers in
  * hex with or without 0x, as CPython's trampolines and other JITs write them. Pure: it is fed bytes
- * and does no I/O. Where entries overlap, wholly or in part, the last one fed wins at every
+ * and does no I/O. A line that is no entry, behind one of CPython's, is more of its name: there was
+ * a newline in it. Where entries overlap, wholly or in part, the last one fed wins at every
  * address.
  *
  * Maps that come from one pp_perfmaps share its dictionary of names and its memory budget; it is
@@ -38,6 +39,16 @@ PP_DEFINE_CLEANUP(struct pp_perfmap *, pp_perfmap_free)
  * newline comes. Never fails: what cannot be kept is dropped and counted. */
 void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len);
 
+struct pp_growers;
+/* From now on the names of what is fed are counted there too; NULL: no more. */
+void pp_perfmap_watch(struct pp_perfmap *map, struct pp_growers *growers);
+/* The same for a reader of another format: one entry, its name as a line would have it. -EINVAL: it
+ * makes no sense; -ENOSPC: it is over a limit, and counted. */
+int pp_perfmap_add(struct pp_perfmap *map, uint64_t start, uint64_t size, const char *name,
+		   size_t len);
+/* How many of len more bytes of a file may yet be read for this map; they count as fed. */
+size_t pp_perfmap_allow(struct pp_perfmap *map, size_t len);
+
 /* Forgets an unterminated last line: what is fed next begins a line (the file was truncated or
  * replaced). Entries stay. */
 void pp_perfmap_restart(struct pp_perfmap *map);
@@ -48,6 +59,13 @@ void pp_perfmap_restart(struct pp_perfmap *map);
  * Returns 0 or -ENOMEM.
  */
 int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent);
+
+/*
+ * Other processes write to the same file: what is fed from here on (the file again, from its
+ * beginning) names an address only where all its entries have one name; see contest.h. Children are
+ * given that judgement with the entries. Returns 0 or -ENOMEM.
+ */
+int pp_perfmap_contest(struct pp_perfmap *map);
 
 /* What is visible at an address: the entry, or the piece of it that later ones left over. */
 struct pp_perfmap_entry {
@@ -65,6 +83,12 @@ bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfm
  * without cause (entries out of order within a 64 KiB block), never fail to rise.
  */
 uint64_t pp_perfmap_replaced(const struct pp_perfmap *map);
+
+/* Of the map's own entries as they are visible, not counting inherited ones: how many there are,
+ * and how many begin in [start, end). Where entries came out of order, one that later ones hide may
+ * be counted too. ret_first, where any does: the address of one. */
+size_t pp_perfmap_visible(struct pp_perfmap *map);
+size_t pp_perfmap_count(struct pp_perfmap *map, uint64_t start, uint64_t end, uint64_t *ret_first);
 
 struct pp_perfmap_stats {
 	uint64_t bytes;	  /* fed */

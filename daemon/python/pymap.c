@@ -11,6 +11,7 @@
  */
 #include "python/pymap.h"
 #include "base/counters.h"
+#include "python/jitdump.h"
 
 #include <string.h>
 
@@ -18,29 +19,44 @@
  * have been replaced. */
 #define EMPTY_READS_MAX 4
 
-#define GROWTH_SLOTS   6
-#define GROWTH_SLOT_NS (10 * NSEC_PER_SEC)
+/* A map that grew by so much in a minute is worth looking at who makes it grow: an idle one should
+ * not cost the space. */
+#define WATCH_ENTRIES 60
+
+/* A writer's buffer is looked for in the file this often at most, once it stays empty. */
+#define UNFLUSHED_INTERVAL_MAX_NS (1 * NSEC_PER_SEC)
+/* What a parent's writer had in its buffer at a fork the child writes too, as it closes the file:
+ * that much later it is there. */
+#define FORK_FLUSH_NS (1 * NSEC_PER_SEC)
 
 struct pp_pymap {
 	struct pp_perfmaps *all;
 	struct pp_perfmap *map;
+	struct pp_jitdump *dump; /* feeds map; NULL where the file has lines */
 	bool wanted, open, gone;
-	bool tried; /* the file was looked for at least once */
-	bool skip;  /* what the file holds is not ours: only its size is of interest */
+	bool tried;	 /* the file was looked for at least once */
+	bool skip;	 /* what the file holds is not ours: only its size is of interest */
+	bool shared;	 /* others write to the file, too */
+	bool unflushed;	 /* somebody was told so since the file last grew */
+	bool final;	 /* the process is gone, and its file was read to the end since */
+	bool asked_gone; /* it was gone when the request in flight was made */
 	enum pp_pymap_reason reason;
 	enum pp_pymap_action in_flight;
+	bool outdated;	   /* the read in flight is of another place than wanted now */
 	uint64_t asked_ns; /* when it was */
 
 	uint64_t dev, ino, offset;
-	bool behind; /* the last read did not reach the end */
+	uint64_t from; /* where this life began to read the file */
+	bool behind;   /* the last read did not reach the end */
 	uint64_t read_ns, need_ns;
 	uint64_t next_read_ns, read_interval;
 	uint32_t empty_reads;
 	uint64_t tried_ns, next_try_ns, try_interval;
 
 	uint64_t generation, progress;
-	uint64_t growth_slot;
-	uint64_t growth[GROWTH_SLOTS];
+	struct pp_growth growth;
+	struct pp_growers *growers; /* NULL while it hardly grows */
+	uint64_t grown_ns;	    /* up to when growth is counted; 0: not read to the end yet */
 
 	/* As a child: whose view it waits for, as of when, and its kin in that list. */
 	struct pp_pymap *parent, *older, *younger;
@@ -59,21 +75,29 @@ static bool is_full(const struct pp_pymap *p)
 	return stats.bytes >= PP_PERFMAP_BYTES_MAX;
 }
 
+/* Whether an entry may be in its writer's buffer. */
+static bool may_be_flushed(const struct pp_pymap *p)
+{
+	return p->open && p->dump && !p->final && !is_full(p);
+}
+
 /* Whether an entry for a sample of time t that is not there now may still be found. */
 static bool may_come(const struct pp_pymap *p, uint64_t t)
 {
 	if (p->parent)
 		return true;
 	if (p->open)
-		return p->read_ns <= t && !is_full(p);
+		return (p->read_ns <= t && !is_full(p)) || (p->gone && may_be_flushed(p));
 	if (!p->tried)
 		return true;
 	return !p->gone && p->tried_ns <= t && p->try_interval <= PP_PYMAP_PATIENCE_NS;
 }
 
-/* Whether p has all entries written before t that it will ever have. */
+/* Whether p has all entries written before a fork at t that it will ever have. */
 static bool is_settled(const struct pp_pymap *p, uint64_t t)
 {
+	if (p->dump && !p->gone)
+		t += FORK_FLUSH_NS;
 	return (!p->wanted && !p->parent) || !may_come(p, t);
 }
 
@@ -142,7 +166,7 @@ int pp_pymap_fork(struct pp_pymap *p, struct pp_pymap *child, uint64_t fork_ns)
 			pp_count(PP_C_perfmap_forks_refused);
 		return r;
 	}
-	p->need_ns = MAX(p->need_ns, fork_ns);
+	p->need_ns = MAX(p->need_ns, fork_ns + (p->dump ? FORK_FLUSH_NS : 0));
 	start_waiting(child, p);
 	return 0;
 }
@@ -166,6 +190,13 @@ int pp_pymap_new(struct pp_pymap **ret, struct pp_perfmaps *all)
 	return 0;
 }
 
+static void unwatch(struct pp_pymap *p)
+{
+	pp_perfmap_watch(p->map, NULL);
+	free(p->growers);
+	p->growers = NULL;
+}
+
 struct pp_pymap *pp_pymap_free(struct pp_pymap *p)
 {
 	if (!p)
@@ -174,6 +205,8 @@ struct pp_pymap *pp_pymap_free(struct pp_pymap *p)
 		take_view(p, p->parent);
 	stop_waiting(p);
 	serve_children(p, true);
+	unwatch(p);
+	pp_jitdump_free(p->dump);
 	pp_perfmap_free(p->map);
 	free(p);
 	return NULL;
@@ -186,8 +219,8 @@ void pp_pymap_want(struct pp_pymap *p)
 
 void pp_pymap_exec(struct pp_pymap *p, struct pp_pymap *next, uint64_t exec_ns)
 {
-	p->gone = true;
-	if (!p->open)
+	pp_pymap_exit(p);
+	if (!p->open || p->dump)
 		return;
 	next->wanted = next->tried = next->open = next->skip = true;
 	next->dev = p->dev;
@@ -195,9 +228,22 @@ void pp_pymap_exec(struct pp_pymap *p, struct pp_pymap *next, uint64_t exec_ns)
 	next->need_ns = exec_ns;
 }
 
+void pp_pymap_look_again(struct pp_pymap *p)
+{
+	p->tried = false;
+	p->next_try_ns = 0;
+	p->try_interval = PP_PYMAP_RETRY_MIN_NS;
+}
+
 void pp_pymap_exit(struct pp_pymap *p)
 {
 	p->gone = true;
+	if (!p->unflushed && !p->waiting)
+		return;
+	/* What was in the writer's buffer is in the file, or nowhere. */
+	p->unflushed = may_be_flushed(p);
+	p->progress++;
+	p->next_read_ns = 0;
 }
 
 /* ---- What is wanted ------------------------------------------------------------------------ */
@@ -206,7 +252,7 @@ static bool wants_read(const struct pp_pymap *p)
 {
 	if (p->skip)
 		return true;
-	return (p->behind || p->need_ns >= p->read_ns) && !is_full(p);
+	return (p->behind || p->need_ns >= p->read_ns || p->unflushed) && !is_full(p);
 }
 
 static bool wants_try(const struct pp_pymap *p)
@@ -228,6 +274,7 @@ static bool ask(struct pp_pymap *p, enum pp_pymap_action action, uint64_t from, 
 		return false;
 	}
 	ret->action = p->in_flight = action;
+	p->asked_gone = p->gone;
 	p->asked_ns = now;
 	return true;
 }
@@ -258,25 +305,72 @@ static void tried(struct pp_pymap *p, uint64_t now)
 	p->progress++;
 }
 
-void pp_pymap_opened(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t now)
+static bool is_foreign(const struct pp_pymap *p)
 {
+	return p->dump && pp_jitdump_state(p->dump) == PP_JITDUMP_FOREIGN;
+}
+
+/* What is fed from here on begins a file of this format. */
+static int restart(struct pp_pymap *p, enum pp_pymap_format format)
+{
+	int r = 0;
+
+	if (format == PP_PYMAP_LINES)
+		p->dump = pp_jitdump_free(p->dump);
+	else if (!p->dump)
+		r = pp_jitdump_new(&p->dump, p->all, p->map);
+	if (r < 0)
+		return r;
+	p->offset = p->grown_ns = 0;
+	if (p->dump)
+		pp_jitdump_restart(p->dump);
+	pp_perfmap_restart(p->map);
+	return 0;
+}
+
+int pp_pymap_opened(struct pp_pymap *p, enum pp_pymap_format format, uint64_t dev, uint64_t ino,
+		    uint64_t now)
+{
+	if (dev == p->dev && ino == p->ino && is_foreign(p)) {
+		pp_pymap_refused(p, PP_PYMAP_FOREIGN, now);
+		return 0;
+	}
+	if (dev != p->dev || ino != p->ino) {
+		int r = restart(p, format);
+
+		if (r < 0)
+			return r;
+		p->dev = dev;
+		p->ino = ino;
+		p->from = 0;
+		p->behind = true;
+		p->skip = p->shared = false;
+		p->try_interval = PP_PYMAP_PATIENCE_NS;
+	}
 	if (!p->open) {
 		p->generation++; /* what was absent may be found */
 		p->try_interval = PP_PYMAP_PATIENCE_NS;
-	}
-	if (dev != p->dev || ino != p->ino) {
-		p->dev = dev;
-		p->ino = ino;
-		p->offset = 0;
-		p->behind = true;
-		p->skip = false;
-		p->try_interval = PP_PYMAP_PATIENCE_NS;
-		pp_perfmap_restart(p->map);
 	}
 	p->open = true;
 	p->reason = PP_PYMAP_OK;
 	p->empty_reads = 0;
 	tried(p, now);
+	return 0;
+}
+
+void pp_pymap_share(struct pp_pymap *p)
+{
+	if (p->shared || pp_perfmap_contest(p->map) < 0)
+		return;
+	p->shared = p->behind = true;
+	p->outdated = p->in_flight == PP_PYMAP_DO_READ;
+	p->offset = p->from;
+	p->read_ns = p->grown_ns = 0;
+	p->next_read_ns = 0;
+	p->progress++;
+	if (p->dump)
+		pp_jitdump_restart(p->dump);
+	pp_perfmap_restart(p->map);
 }
 
 void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
@@ -291,7 +385,7 @@ void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now
 
 void pp_pymap_failed(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
 {
-	p->open = false;
+	p->open = p->outdated = false;
 	pp_pymap_refused(p, why, now);
 }
 
@@ -302,61 +396,113 @@ void pp_pymap_busy(struct pp_pymap *p, uint64_t now)
 	p->next_read_ns = MAX(p->next_read_ns, now + PP_PYMAP_INTERVAL_MIN_NS);
 }
 
-static void grow(struct pp_pymap *p, uint64_t slot, uint64_t entries)
+/* Counts what a read brought. What the file held when it was first read, or read again from its
+ * beginning, is no growth. */
+static void grow(struct pp_pymap *p, uint64_t entries, uint64_t bytes, bool end, uint64_t now)
 {
-	for (; p->growth_slot < slot; p->growth_slot++) {
-		if (slot - p->growth_slot > GROWTH_SLOTS)
-			p->growth_slot = slot - GROWTH_SLOTS;
-		p->growth[(p->growth_slot + 1) % GROWTH_SLOTS] = 0;
+	if (p->grown_ns)
+		pp_growth_add(&p->growth, p->grown_ns, now, entries, bytes);
+	if (end || p->grown_ns)
+		p->grown_ns = now;
+}
+
+/* Names are looked at while the map grows, and for nothing else. */
+static void watch(struct pp_pymap *p, uint64_t now)
+{
+	bool grows = p->grown_ns && pp_growth_rate(&p->growth, now).entries >= WATCH_ENTRIES;
+
+	if (grows && !p->growers)
+		p->growers = calloc(1, sizeof(*p->growers));
+	if (!grows || !p->growers) {
+		unwatch(p);
+		return;
 	}
-	p->growth[slot % GROWTH_SLOTS] += entries;
+	pp_growers_turn(p->growers, now);
+	pp_perfmap_watch(p->map, p->growers);
 }
 
 /* Feeds what was read; whether it reached the file's end. */
 static bool feed(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now)
 {
 	struct pp_perfmap_stats before, after;
+	bool end;
 
+	watch(p, now);
 	pp_perfmap_get_stats(p->map, &before);
-	pp_perfmap_feed(p->map, data, len);
+	if (p->dump)
+		pp_jitdump_feed(p->dump, data, len);
+	else
+		pp_perfmap_feed(p->map, data, len);
 	pp_perfmap_get_stats(p->map, &after);
-	grow(p, now / GROWTH_SLOT_NS, after.entries - before.entries);
 	p->offset += len;
-	return p->offset >= size;
+	end = p->offset >= size;
+	grow(p, after.entries - before.entries, len, end, now);
+	return end;
 }
 
-void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now)
+/* The file is shorter than it was: what it holds is read again, over the names there are. */
+static void truncated(struct pp_pymap *p)
 {
-	bool end = false, more = false;
+	pp_count(PP_C_perfmaps_truncated);
+	(void)restart(p, p->dump ? PP_PYMAP_JITDUMP : PP_PYMAP_LINES);
+	p->behind = true;
+	/* It is the next image's: a jitdump is begun anew by each. */
+	if (p->dump && p->gone)
+		p->open = false;
+}
 
-	p->in_flight = PP_PYMAP_NOTHING;
-	p->progress++;
-	if (p->skip) {
-		p->skip = false;
-		p->offset = size;
-		p->read_ns = p->asked_ns;
-		serve_children(p, false);
-		return;
-	}
-	if (size < p->offset) {
-		pp_count(PP_C_perfmaps_truncated);
-		pp_perfmap_restart(p->map);
-		p->offset = 0;
-	} else {
-		end = feed(p, size, data, len, now);
-		more = !end && len;
-	}
-	p->behind = !end;
-	if (end)
-		p->read_ns = p->asked_ns;
+/* A read came that brought len bytes, to the end or not. */
+static void schedule_read(struct pp_pymap *p, size_t len, bool end, uint64_t now)
+{
+	uint64_t most = p->dump ? UNFLUSHED_INTERVAL_MAX_NS : PP_PYMAP_INTERVAL_MAX_NS;
+
 	if (len) {
 		p->empty_reads = 0;
 		p->read_interval = PP_PYMAP_INTERVAL_MIN_NS;
 	} else {
 		p->empty_reads++;
-		p->read_interval = MIN(p->read_interval * 2, PP_PYMAP_INTERVAL_MAX_NS);
+		p->read_interval = MIN(p->read_interval * 2, most);
 	}
-	p->next_read_ns = more ? now : p->asked_ns + p->read_interval;
+	p->next_read_ns = len && !end ? now : p->asked_ns + p->read_interval;
+}
+
+void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now)
+{
+	bool end = false;
+
+	p->in_flight = PP_PYMAP_NOTHING;
+	if (p->outdated) {
+		p->outdated = false;
+		p->progress++;
+		return;
+	}
+	if (p->skip) {
+		p->skip = false;
+		p->offset = p->from = size;
+		p->read_ns = p->grown_ns = p->asked_ns;
+		p->progress++;
+		serve_children(p, false);
+		return;
+	}
+	if (size < p->offset)
+		truncated(p);
+	else
+		end = feed(p, size, data, len, now);
+	if (is_foreign(p)) {
+		pp_pymap_failed(p, PP_PYMAP_FOREIGN, now);
+		return;
+	}
+	/* Where nothing came and nothing was pending, all that is unflushed still is. */
+	if (len || !end || p->need_ns >= p->read_ns || p->asked_gone)
+		p->progress++;
+	p->behind = !end;
+	if (len || p->asked_gone)
+		p->unflushed = false;
+	if (end) {
+		p->read_ns = p->asked_ns;
+		p->final |= p->asked_gone;
+	}
+	schedule_read(p, len, end, now);
 	serve_children(p, false);
 }
 
@@ -377,7 +523,10 @@ enum pp_pymap_answer pp_pymap_lookup(struct pp_pymap *p, uint64_t address, uint6
 	if (is_known(p) && pp_perfmap_lookup(p->map, address, ret))
 		return PP_PYMAP_NAMED;
 	p->need_ns = MAX(p->need_ns, time_ns);
-	return may_come(p, time_ns) ? PP_PYMAP_PENDING : PP_PYMAP_ABSENT;
+	p->unflushed |= may_be_flushed(p);
+	if (may_come(p, time_ns))
+		return PP_PYMAP_PENDING;
+	return may_be_flushed(p) ? PP_PYMAP_UNFLUSHED : PP_PYMAP_ABSENT;
 }
 
 uint64_t pp_pymap_generation(const struct pp_pymap *p)
@@ -416,6 +565,7 @@ const char *pp_pymap_reason_text(enum pp_pymap_reason why)
 		[PP_PYMAP_NOT_REGULAR] = "the perf map is no regular file",
 		[PP_PYMAP_OWNER] = "the perf map belongs to another user",
 		[PP_PYMAP_LINKS] = "the perf map has other hard links",
+		[PP_PYMAP_FOREIGN] = "the jitdump is none, or of another version or machine",
 		[PP_PYMAP_DENIED] = "the perf map may not be read",
 		[PP_PYMAP_STUCK] = "reading the perf map hangs",
 		[PP_PYMAP_ERROR] = "the perf map cannot be read",
@@ -424,7 +574,22 @@ const char *pp_pymap_reason_text(enum pp_pymap_reason why)
 	return texts[why];
 }
 
-const struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p)
+bool pp_pymap_holds(const struct pp_pymap *p, uint64_t dev, uint64_t ino)
+{
+	return p->open && p->dev == dev && p->ino == ino;
+}
+
+bool pp_pymap_is_shared(const struct pp_pymap *p)
+{
+	return p->shared;
+}
+
+enum pp_pymap_format pp_pymap_format(const struct pp_pymap *p)
+{
+	return p->dump ? PP_PYMAP_JITDUMP : PP_PYMAP_LINES;
+}
+
+struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p)
 {
 	return p->map;
 }
@@ -434,12 +599,24 @@ uint64_t pp_pymap_offset(const struct pp_pymap *p)
 	return p->offset;
 }
 
-uint64_t pp_pymap_growth(struct pp_pymap *p, uint64_t now)
+struct pp_growth_rate pp_pymap_growth(struct pp_pymap *p, uint64_t now)
 {
-	uint64_t n = 0;
+	return pp_growth_rate(&p->growth, now);
+}
 
-	grow(p, now / GROWTH_SLOT_NS, 0);
-	for (size_t i = 0; i < GROWTH_SLOTS; i++)
-		n += p->growth[i];
-	return n;
+struct pp_growth_alarm pp_pymap_alarm(struct pp_pymap *p, uint64_t now)
+{
+	struct pp_growth_rate rate = pp_growth_rate(&p->growth, now);
+
+	return pp_growers_alarm(p->growers, rate.entries, rate.bytes, now);
+}
+
+void pp_pymap_refresh(struct pp_pymap *p, uint64_t now)
+{
+	p->need_ns = MAX(p->need_ns, now);
+}
+
+bool pp_pymap_refreshing(const struct pp_pymap *p, uint64_t since)
+{
+	return p->wanted && p->open && may_come(p, since);
 }

@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One process's perf map over its life: when to look for the file, when to read on, what a sampled
- * address is called and how sure that is. No I/O of its own: the caller asks what is wanted, does
- * it through the reader child and reports the outcome. All times are CLOCK_MONOTONIC ns.
+ * One process's perf map, or jitdump, over its life: when to look for the file, when to read on,
+ * what a sampled address is called and how sure that is. No I/O of its own: the caller asks what is
+ * wanted, does it through the reader child and reports the outcome. All times are CLOCK_MONOTONIC
+ * ns.
  *
  * CPython writes an entry before its code can run. So an address sampled at time t that has no
  * entry is *pending* until a read that started after t has reached the end of the file; only
  * then is its name known to be absent.
+ *
+ * A jitdump's writer buffers. There such an address is *unflushed* from then on: its name may come
+ * with any read, and comes at the latest when the writer has closed the file, so a process that
+ * has ended is read once more.
  */
 #pragma once
 
 #include "proc/reader.h"
+#include "python/growers.h"
+#include "python/growth.h"
 #include "python/perfmap.h"
 
 /* Reads of one map are this far apart: at first, and when several in a row brought nothing. */
@@ -24,6 +31,13 @@
 #define PP_PYMAP_PATIENCE_NS (1 * NSEC_PER_SEC)
 /* One read asks for at most this much. */
 #define PP_PYMAP_READ_MAX ((uint32_t)PP_READ_MAX)
+
+/* A process that has a jitdump may have a perf map as well. One file is followed at a time, the
+ * jitdump first; the names of both are kept. */
+enum pp_pymap_format {
+	PP_PYMAP_LINES, /* python/perfmap.h */
+	PP_PYMAP_JITDUMP,
+};
 
 enum pp_pymap_state {
 	PP_PYMAP_IDLE,	  /* nothing has asked for names yet */
@@ -39,6 +53,7 @@ enum pp_pymap_reason {
 	PP_PYMAP_NOT_REGULAR, /* FIFO, device, directory, socket, symbolic link */
 	PP_PYMAP_OWNER,	      /* owned by someone else than the process's user */
 	PP_PYMAP_LINKS,	      /* has other names (hard links) */
+	PP_PYMAP_FOREIGN,     /* a jitdump of another version or machine, or none */
 	PP_PYMAP_DENIED,      /* may not be opened or read */
 	PP_PYMAP_STUCK,	      /* reading did not come back in time */
 	PP_PYMAP_ERROR,	      /* any other error */
@@ -47,8 +62,9 @@ enum pp_pymap_reason {
 
 enum pp_pymap_answer {
 	PP_PYMAP_NAMED,
-	PP_PYMAP_PENDING, /* ask again after the next report */
-	PP_PYMAP_ABSENT,  /* there is no name for it */
+	PP_PYMAP_PENDING,   /* ask again after the next report */
+	PP_PYMAP_UNFLUSHED, /* as PENDING, but that may be long */
+	PP_PYMAP_ABSENT,    /* there is no name for it */
 };
 
 struct pp_pymap;
@@ -70,10 +86,13 @@ void pp_pymap_want(struct pp_pymap *p);
 int pp_pymap_fork(struct pp_pymap *p, struct pp_pymap *child, uint64_t fork_ns);
 /*
  * The process executed another program at exec_ns; next is new and is for that. It names nothing by
- * what the file holds so far, which is p's. If p's file is open, so is next's: the caller gives it
- * the descriptor too. p is as after pp_pymap_exit.
+ * what the file holds so far, which is p's. If next is open then, it goes on with p's file, and
+ * the caller gives it the descriptor too; a jitdump is never continued. p is as after
+ * pp_pymap_exit.
  */
 void pp_pymap_exec(struct pp_pymap *p, struct pp_pymap *next, uint64_t exec_ns);
+/* The process made another file known (a jitdump): it is looked for at once. */
+void pp_pymap_look_again(struct pp_pymap *p);
 /* The process exited. The descriptor stays good for names still missing. */
 void pp_pymap_exit(struct pp_pymap *p);
 
@@ -94,8 +113,12 @@ struct pp_pymap_request {
 void pp_pymap_next(struct pp_pymap *p, uint64_t now, struct pp_pymap_request *ret);
 
 /* The file was opened. dev/ino tell whether it is the one held before: another is read from its
- * beginning, over the names there are. */
-void pp_pymap_opened(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t now);
+ * beginning, over the names there are. -ENOMEM: nothing has changed. */
+int pp_pymap_opened(struct pp_pymap *p, enum pp_pymap_format format, uint64_t dev, uint64_t ino,
+		    uint64_t now);
+/* Another process was found to hold p's file as its own map (its pid inside is the same, and its
+ * /tmp): it is read again from where p began, and names only what cannot be the other's. */
+void pp_pymap_share(struct pp_pymap *p);
 void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now);
 /* Bytes from the offset asked for, as many as there were or fewer; size: the file's when read. Less
  * than the offset means that it was truncated: it is read again over the names there are. */
@@ -107,8 +130,8 @@ void pp_pymap_failed(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
 
 /* -- names -- */
 
-/* What address was called when sampled at time_ns. PENDING makes a read wanted. NAMED and ABSENT
- * hold until the generation changes. */
+/* What address was called when sampled at time_ns. PENDING and UNFLUSHED make reads wanted. NAMED
+ * and ABSENT hold until the generation changes. */
 enum pp_pymap_answer pp_pymap_lookup(struct pp_pymap *p, uint64_t address, uint64_t time_ns,
 				     struct pp_perfmap_entry *ret);
 /* As pp_perfmap_replaced, and rising too when names were inherited or a file was found after all.
@@ -122,7 +145,15 @@ uint64_t pp_pymap_progress(const struct pp_pymap *p);
 enum pp_pymap_state pp_pymap_state(const struct pp_pymap *p);
 enum pp_pymap_reason pp_pymap_reason(const struct pp_pymap *p); /* of the last refusal */
 const char *pp_pymap_reason_text(enum pp_pymap_reason why);
-const struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p);
-uint64_t pp_pymap_offset(const struct pp_pymap *p); /* bytes of the file read so far */
-/* Entries that came in the last minute. */
-uint64_t pp_pymap_growth(struct pp_pymap *p, uint64_t now);
+enum pp_pymap_format pp_pymap_format(const struct pp_pymap *p); /* of the file followed */
+bool pp_pymap_holds(const struct pp_pymap *p, uint64_t dev, uint64_t ino);
+bool pp_pymap_is_shared(const struct pp_pymap *p);
+struct pp_perfmap *pp_pymap_map(const struct pp_pymap *p); /* for looking at */
+uint64_t pp_pymap_offset(const struct pp_pymap *p);	   /* bytes of the file read so far */
+/* What came in the last minute, apart from what was there when it was first read. */
+struct pp_growth_rate pp_pymap_growth(struct pp_pymap *p, uint64_t now);
+/* Whether one name keeps coming, and which; valid until p is fed again. */
+struct pp_growth_alarm pp_pymap_alarm(struct pp_pymap *p, uint64_t now);
+/* Makes a read wanted, so that what is said about p is of now; whether it is still to come. */
+void pp_pymap_refresh(struct pp_pymap *p, uint64_t now);
+bool pp_pymap_refreshing(const struct pp_pymap *p, uint64_t since);

@@ -21,10 +21,28 @@ static const struct pp_remedy off_spawned = {
 	"set PYTHONPERFSUPPORT=1 in the environment of its parent and restart that",
 };
 
+static const struct pp_remedy off_again = {
+	"nothing that runs has a trampoline: it was called before those were turned on, or they "
+	"were turned off again",
+	"set PYTHONPERFSUPPORT=1 and restart it, or let it call "
+	"sys.activate_stack_trampoline(\"perf\") once more and the functions anew",
+};
+
 static const struct pp_remedy late = {
 	"some of its functions run without trampolines: they were called before those were turned "
-	"on, "
-	"or in a subinterpreter",
+	"on",
+	"set PYTHONPERFSUPPORT=1 and restart it, or call those functions anew",
+};
+
+static const struct pp_remedy inner = {
+	"functions with trampolines call some that get none: in a subinterpreter, or after "
+	"sys.deactivate_stack_trampoline()",
+	"call sys.activate_stack_trampoline(\"perf\") in each subinterpreter, or once more",
+};
+
+static const struct pp_remedy mixed = {
+	"some of its threads run without trampolines: they began before those were turned on, or "
+	"in another subinterpreter",
 	"set PYTHONPERFSUPPORT=1 and restart it; in a subinterpreter call "
 	"sys.activate_stack_trampoline(\"perf\") too",
 };
@@ -39,11 +57,21 @@ static const struct pp_remedy full = {
 	"find what keeps making code (eval, exec, namedtuple), or restart it",
 };
 
+static const struct pp_remedy shared = {
+	"its perf map is another container's as well, with functions at the same addresses",
+	"give each container a /tmp of its own, or leave address randomization on",
+};
+
 static const struct pp_remedy incomplete = {
 	"functions run that its perf map does not have: it was truncated, replaced, or could not "
 	"be "
 	"written",
 	"see that its /tmp has room, and restart it",
+};
+
+static const struct pp_remedy unflushed = {
+	"the names of its newest functions are in the buffer of its jitdump",
+	"use -X perf or PYTHONPERFSUPPORT=1, not perf_jit: a perf map has no buffer",
 };
 
 static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
@@ -63,6 +91,10 @@ static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
 		"its perf map has other hard links, so it cannot be trusted",
 		RESTART_AND_REMOVE,
 	},
+	[PP_PYMAP_FOREIGN] = {
+		"its jitdump is none, or of another version or machine",
+		"use -X perf or PYTHONPERFSUPPORT=1, not perf_jit",
+	},
 	[PP_PYMAP_DENIED] = {
 		"its perf map may not be read",
 		"run pyprofd as root, with the capabilities its unit gives it",
@@ -77,35 +109,137 @@ static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
 	},
 };
 
+/* Why there is no map, where its /tmp says so. */
+static const struct pp_remedy missing[PP_TMP_MAX] = {
+	[PP_TMP_MISSING] = {
+		"trampolines run, but there is no /tmp in its root to write a perf map to",
+		"mount a /tmp that it can write to, and restart it",
+	},
+	[PP_TMP_READ_ONLY] = {
+		"trampolines run, but its /tmp is read-only, so there is no perf map",
+		"mount a writable /tmp (a tmpfs will do), and restart it",
+	},
+	[PP_TMP_DENIED] = {
+		"trampolines run, but its user may not write to its /tmp, so there is no perf map",
+		"give its /tmp mode 1777, and restart it",
+	},
+	[PP_TMP_FULL] = {
+		"trampolines run, but its /tmp is full, so there is no perf map",
+		"make room in its /tmp, and restart it",
+	},
+	[PP_TMP_GOOD] = {
+		"trampolines run, but it has written no perf map, though its /tmp is writable",
+		"see that it may create files (limits on open files, seccomp), and restart it",
+	},
+};
+
 static bool stubs_unnamed(const struct pp_coverage *c)
 {
 	return c->unnamed > (c->named + c->unnamed) / UNNAMED_SHARE;
 }
 
+static bool is_old(const struct pp_remedy_facts *f)
+{
+	return f->version && (f->version >> 24 < 3 || (f->version >> 16 & 0xff)) &&
+	       f->version < PP_PYVERSION_TRAMPOLINES;
+}
+
+enum pp_trampolines pp_remedy_trampolines(const struct pp_remedy_facts *f)
+{
+	enum pp_covered covered = pp_coverage_judge(&f->coverage);
+
+	switch (covered) {
+	case PP_COVERED_ALL:
+		return f->inherited ? PP_TRAMPOLINES_INHERITED : PP_TRAMPOLINES_ON;
+	case PP_COVERED_LATE:
+		return PP_TRAMPOLINES_LATE;
+	case PP_COVERED_INNER:
+	case PP_COVERED_MIXED:
+		return PP_TRAMPOLINES_PARTIAL;
+	case PP_COVERED_NONE:
+		return PP_TRAMPOLINES_OFF;
+	default:
+		break;
+	}
+	if (f->no_arena || is_old(f))
+		return PP_TRAMPOLINES_OFF;
+	/* Hardly anything that it does was seen, but it has names. */
+	if (f->inherited)
+		return PP_TRAMPOLINES_INHERITED;
+	if (f->entries)
+		return PP_TRAMPOLINES_ON;
+	return covered == PP_COVERED_BARE ? PP_TRAMPOLINES_OFF : PP_TRAMPOLINES_UNKNOWN;
+}
+
+const char *pp_trampolines_text(enum pp_trampolines t)
+{
+	static const char *const texts[] = {
+		[PP_TRAMPOLINES_UNKNOWN] = "unknown",
+		[PP_TRAMPOLINES_OFF] = "off",
+		[PP_TRAMPOLINES_ON] = "on",
+		[PP_TRAMPOLINES_LATE] = "late",
+		[PP_TRAMPOLINES_INHERITED] = "inherited",
+		[PP_TRAMPOLINES_PARTIAL] = "partial",
+	};
+
+	return texts[t];
+}
+
+/* What is wrong with the names of frames that have trampolines. */
+static struct pp_remedy find_unnamed(const struct pp_remedy_facts *f)
+{
+	if (f->map_full)
+		return full;
+	if (f->map == PP_PYMAP_REFUSED && f->reason == PP_PYMAP_MISSING && missing[f->tmp].problem)
+		return missing[f->tmp];
+	if (f->map == PP_PYMAP_REFUSED && refused[f->reason].problem)
+		return refused[f->reason];
+	if (f->map == PP_PYMAP_OPEN)
+		return f->map_shared ? shared : f->jitdump ? unflushed : incomplete;
+	return (struct pp_remedy){ 0 };
+}
+
+bool pp_remedy_is_walked(const struct pp_remedy_facts *f)
+{
+	const struct pp_coverage *c = &f->coverage;
+
+	/* What it ran before it was first looked at is without names, and passes. */
+	if (c->shown + c->missing)
+		return c->walked && c->missing <= c->shown;
+	return f->walk == PP_WALK_YES;
+}
+
 struct pp_remedy pp_remedy_find(const struct pp_remedy_facts *f)
 {
-	enum pp_trampolines trampolines = pp_coverage_trampolines(&f->coverage);
-	bool old_version = f->version && (f->version >> 24 < 3 || (f->version >> 16 & 0xff)) &&
-			   f->version < PP_PYVERSION_TRAMPOLINES;
+	enum pp_covered covered = pp_coverage_judge(&f->coverage);
+	struct pp_remedy r = { 0 };
 
 	/* Whose own frames are walked needs nothing from its trampolines. */
-	if (pp_coverage_named_by(&f->coverage) & PP_NAMED_BY_INTERPRETER)
-		return (struct pp_remedy){ 0 };
-	if (old_version)
+	if (pp_remedy_is_walked(f))
+		return r;
+	/* It has run nothing that would tell. */
+	if (f->walk == PP_WALK_UNKNOWN && !f->coverage.shown && !f->coverage.missing)
+		return r;
+	if (is_old(f))
 		return old;
-	if (trampolines == PP_TRAMPOLINES_OFF && !f->entries)
+	if (pp_remedy_trampolines(f) == PP_TRAMPOLINES_OFF && !f->entries && !f->inherited)
 		return f->spawned ? off_spawned : off;
-	if (stubs_unnamed(&f->coverage)) {
-		if (f->map_full)
-			return full;
-		if (f->map == PP_PYMAP_REFUSED && refused[f->reason].problem)
-			return refused[f->reason];
-		if (f->map == PP_PYMAP_OPEN)
-			return incomplete;
-	}
-	if (trampolines == PP_TRAMPOLINES_LATE || trampolines == PP_TRAMPOLINES_OFF)
+	if (stubs_unnamed(&f->coverage))
+		r = find_unnamed(f);
+	if (r.problem)
+		return r;
+	switch (covered) {
+	case PP_COVERED_NONE:
+		return off_again;
+	case PP_COVERED_LATE:
 		return late;
-	return (struct pp_remedy){ 0 };
+	case PP_COVERED_INNER:
+		return inner;
+	case PP_COVERED_MIXED:
+		return mixed;
+	default:
+		return r;
+	}
 }
 
 bool pp_remedy_is_spawned(const char *command, size_t len)

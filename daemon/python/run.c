@@ -407,3 +407,18 @@ void pp_run_name(const struct pp_run *run, const struct pp_piece *piece, struct 
 	pp_names_get(piece->name & PP_PIECE_SHARED ? run->dictionary : run->own,
 		     piece->name & ~PP_PIECE_SHARED, ret);
 }
+
+uint32_t pp_run_from(const struct pp_run *run, uint64_t address)
+{
+	uint32_t low = 0, high = run->len;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (run->pieces[middle].start < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}

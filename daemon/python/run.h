@@ -67,4 +67,6 @@ static inline uint64_t pp_run_end(const struct pp_run *r)
 
 /* The piece that covers address, or NULL. */
 const struct pp_piece *pp_run_find(const struct pp_run *r, uint64_t address);
+/* The first piece that begins at address or behind it; len: none does. */
+uint32_t pp_run_from(const struct pp_run *r, uint64_t address);
 void pp_run_name(const struct pp_run *r, const struct pp_piece *piece, struct pp_name *ret);

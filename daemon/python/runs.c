@@ -98,3 +98,18 @@ size_t pp_runs_pieces(const struct pp_runs *rs)
 		n += rs->runs[i]->len;
 	return n;
 }
+
+size_t pp_runs_count(const struct pp_runs *rs, uint64_t start, uint64_t end, uint64_t *ret_first)
+{
+	size_t n = 0;
+
+	for (uint32_t i = rs->nr_inherited; i < rs->nr; i++) {
+		const struct pp_run *run = rs->runs[i];
+		uint32_t from = pp_run_from(run, start), to = pp_run_from(run, end);
+
+		if (from < to)
+			*ret_first = run->pieces[from].start;
+		n += to > from ? to - from : 0;
+	}
+	return n;
+}

@@ -37,3 +37,5 @@ const struct pp_piece *pp_runs_find(const struct pp_runs *rs, uint64_t address,
 /* Of the runs that are not inherited: bytes, pieces. */
 size_t pp_runs_memory(const struct pp_runs *rs);
 size_t pp_runs_pieces(const struct pp_runs *rs);
+/* How many of those begin in [start, end); where any does, the address of one. */
+size_t pp_runs_count(const struct pp_runs *rs, uint64_t start, uint64_t end, uint64_t *ret_first);

@@ -9,6 +9,7 @@
  */
 #include "elf/cfi_gaps.h"
 #include "elf/identity.h"
+#include "elf/cold.h"
 #include "elf/symbols.h"
 #include "elf/table.h"
 
@@ -63,6 +64,15 @@ static void check_names(struct pp_elf *elf)
 	}
 }
 
+static void check_cold(struct pp_elf *elf)
+{
+	uint64_t start, size;
+
+	for (uint64_t at = TEXT_ADDRESS; at < TEXT_ADDRESS + TEXT_SIZE; at += TEXT_SIZE / 8)
+		if (pp_cold_find(elf, at, TEXT_SIZE / 8, &start, &size) == 0)
+			require(start != at && size > 0);
+}
+
 static void check_file(const uint8_t *data, size_t size)
 {
 	_cleanup_elf_ struct pp_elf *elf = NULL;
@@ -75,6 +85,7 @@ static void check_file(const uint8_t *data, size_t size)
 			info.build_id_len <= PP_ELF_BUILD_ID_MAX);
 	check_table(elf);
 	check_names(elf);
+	check_cold(elf);
 }
 
 /* A file with one segment of code and the input as one section, which is also the string table. */

@@ -23,18 +23,33 @@ static void require(bool condition)
 static bool naive(const char *text, size_t len, uint64_t address, struct pp_perfline *ret)
 {
 	const char *newline;
-	bool found = false;
+	struct pp_perfline last;
+	bool found = false, covers = false;
+	int continuations = 0;
 
 	for (; (newline = memchr(text, '\n', len));
 	     len -= (size_t)(newline + 1 - text), text = newline + 1) {
+		size_t line = (size_t)(newline - text);
 		struct pp_perfline entry;
+		enum pp_perfline_result r = pp_perfline_parse(text, line, &entry);
 
-		if (pp_perfline_parse(text, (size_t)(newline - text), &entry) !=
-			    PP_PERFLINE_ENTRY ||
-		    address < entry.start || address - entry.start >= entry.size)
+		if (r == PP_PERFLINE_ENTRY) {
+			last = entry;
+			continuations = pp_name_is_python(entry.name, entry.len) ? 4 : 0;
+			covers = address >= entry.start && address - entry.start < entry.size;
+		} else if ((r == PP_PERFLINE_ADDRESS || r == PP_PERFLINE_SIZE) && continuations) {
+			last.len = (size_t)(newline - last.name);
+			continuations = last.len > PP_PERFMAP_NAME_MAX ? 0 : continuations - 1;
+			if (!continuations && last.len > PP_PERFMAP_NAME_MAX)
+				continue;
+		} else {
+			continuations = 0;
 			continue;
-		*ret = entry;
-		found = true;
+		}
+		if (covers) {
+			*ret = last;
+			found = true;
+		}
 	}
 	return found;
 }

@@ -43,7 +43,7 @@ STOP_SECONDS = 15
 CTL_SECONDS = 120
 
 # Exit codes of pyprofctl.
-DONE, FAILED, USAGE, UNREACHABLE, NOT_PERMITTED, NO_PROCESS, NO_SAMPLES = range(7)
+DONE, FAILED, USAGE, UNREACHABLE, NOT_PERMITTED, NO_PROCESS, NO_SAMPLES, UNNAMED = range(8)
 
 
 # ---- TAP -----------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ struct world {
 	uint32_t node_py, node_kernel, session_id;
 	struct pp_api_session_request request;
 	unsigned int stopped, freed, frequency, drains;
+	unsigned int examined[4]; /* of each process, how often */
+	uint64_t examining_until_ns;
 	uint64_t pending_until_ns; /* names are missing until then */
 	int start_error;
 };
@@ -107,6 +109,7 @@ static void python(void *userdata _unused_, const struct pp_process *p, struct p
 	ret->named_by = p->id == 1 ? "interpreter" : "none";
 	ret->frames = 200;
 	ret->named = p->id == 1 ? 200 : 0;
+	ret->all_named = p->id == 1;
 	ret->map_path = "/tmp/perf-1.map";
 	ret->map_entries = 7;
 	if (p->id == 2) {
@@ -163,6 +166,45 @@ static int set_frequency(void *userdata, unsigned int hz)
 	return 0;
 }
 
+static void examine(void *userdata, const struct pp_process *p)
+{
+	struct world *w = userdata;
+
+	w->examined[p->id - 1]++;
+	w->examining_until_ns = pp_now_ns() + 50 * NSEC_PER_MSEC;
+}
+
+static size_t examining(void *userdata)
+{
+	return pp_now_ns() < ((struct world *)userdata)->examining_until_ns ? 1 : 0;
+}
+
+/* Known once the look is done. */
+static void diagnosis(void *userdata, const struct pp_process *p, struct pp_api_diagnosis *ret)
+{
+	struct world *w = userdata;
+
+	ret->interpreter = "/usr/bin/python\xff";
+	ret->build_id[0] = 0xab;
+	ret->build_id_len = 2;
+	ret->frame_pointers = 0.25;
+	ret->map_state = "open";
+	ret->map_bytes = ret->map_live = -1;
+	if (pp_now_ns() < w->examining_until_ns)
+		return;
+	ret->stub = "push";
+	ret->endbr = true;
+	ret->map_bytes = 4096;
+	ret->map_live = 0.5;
+	if (p->id != 1)
+		return;
+	ret->alarm.name = "leak";
+	ret->alarm.name_len = 4;
+	ret->alarm.file = "/a\n.py";
+	ret->alarm.file_len = 6;
+	ret->alarm.entries = 600;
+}
+
 static uint32_t push(struct world *w, uint32_t parent, enum pp_kind kind, const char *name,
 		     const char *module)
 {
@@ -200,20 +242,30 @@ static void fill(struct world *w)
 	add(w->always, 4, w->node_py, PP_END_NO_MAPPING, 80);
 }
 
+#define CONTAINER "5ac2f0a4f0cbe1b5e2dd0a56b8b7b7d8a8a0f7d2f2d0a1b2c3d4e5f60718293a"
+#define POD	  "3b9d7b4e-1c55-4c3a-9b0e-6f1f0f3f9a11"
+
+static struct pp_atom *label(struct pp_atom *atom, const char *text)
+{
+	atom->len = (uint32_t)strlen(text);
+	strcpy(atom->text, text);
+	return atom;
+}
+
 /* 1: the caller's Python. 2: root's. 3: the caller's, not dumpable. 4: the caller's child of 1. */
 static int set_up(void **state)
 {
 	static struct {
 		struct pp_atom atom;
-		char text[16];
-	} unit = { { .len = 9 }, "a.service" };
+		char text[80];
+	} unit, slice, container, pod, lxc;
 	static const pid_t pids[] = { 101, 102, 103, 104 }, parents[] = { 1, 1, 1, 101 };
 	static const char *const comms[] = { "python3", "python3", "ssh-agent", "x\xff" };
 	struct world *w = calloc(1, sizeof(*w));
 	const struct pp_api_backend backend = {
 		w,	 "0.1.0",	status,		 each_process, process,	     python,
 		profile, session_start, session_profile, session_stop, session_free, drain,
-		pending, set_frequency,
+		pending, set_frequency, examine,	 examining,    diagnosis,
 	};
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(w->processes); i++) {
@@ -231,8 +283,11 @@ static int set_up(void **state)
 					  .dumpable = i != 2 };
 		strcpy(p->comm, comms[i]);
 	}
-	w->processes[0].unit = &unit.atom;
-	strcpy(unit.atom.text, "a.service");
+	w->processes[0].unit = label(&unit.atom, "a.service");
+	w->processes[0].slice = label(&slice.atom, "a.slice");
+	w->processes[0].container = label(&container.atom, CONTAINER);
+	w->processes[0].pod = label(&pod.atom, POD);
+	w->processes[1].container = label(&lxc.atom, "web1web1web1web1");
 	w->frequency = 19;
 	fill(w);
 	strcpy(w->dir, "/tmp/pyprof-test-XXXXXX");
@@ -385,6 +440,9 @@ static void list_as_root(const char *path)
 	CHECK(json_integer_value(json_object_get(r.parameters, "hidden")) == 0);
 	CHECK(strcmp(json_string_value(json_object_get(p, "python")), "3.13.1") == 0);
 	CHECK(strcmp(json_string_value(json_object_get(p, "unit")), "a.service") == 0);
+	CHECK(strcmp(json_string_value(json_object_get(p, "slice")), "a.slice") == 0);
+	CHECK(strcmp(json_string_value(json_object_get(p, "container")), CONTAINER) == 0);
+	CHECK(strcmp(json_string_value(json_object_get(p, "pod")), POD) == 0);
 	CHECK(json_real_value(json_object_get(p, "coverage")) == 1.0);
 	CHECK(!json_object_get(p, "remedy"));
 	CHECK(strcmp(json_string_value(json_object_get(p, "named_by")), "interpreter") == 0);
@@ -411,6 +469,60 @@ static void test_list(void **state)
 {
 	call_as(*state, 0, list_as_root, NULL);
 	call_as(*state, OWN, list_as_other, NULL);
+}
+
+static void diagnose_as_root(const char *path)
+{
+	struct pp_reply r = ask(dial(path), "Diagnose", NULL);
+	json_t *list = json_object_get(r.parameters, "pythons"), *d = json_array_get(list, 0), *a;
+
+	CHECK(json_array_size(list) == 2);
+	CHECK(json_integer_value(json_object_get(r.parameters, "hidden")) == 0);
+	CHECK(json_is_true(json_object_get(d, "named")));
+	CHECK(json_integer_value(json_object_get(json_object_get(d, "process"), "pid")) == 101);
+	CHECK(strcmp(json_string_value(json_object_get(d, "interpreter")),
+		     "/usr/bin/python\\xff") == 0);
+	CHECK(strcmp(json_string_value(json_object_get(d, "build_id")), "ab00") == 0);
+	/* It has waited for the look. */
+	CHECK(strcmp(json_string_value(json_object_get(d, "stub")), "push") == 0);
+	CHECK(json_is_true(json_object_get(d, "endbr")));
+	CHECK(json_real_value(json_object_get(d, "map_live")) == 0.5);
+	CHECK(json_integer_value(json_object_get(d, "map_bytes")) == 4096);
+	a = json_object_get(d, "alarm");
+	CHECK(strcmp(json_string_value(json_object_get(a, "name")), "leak") == 0);
+	CHECK(strcmp(json_string_value(json_object_get(a, "file")), "/a\\x0a.py") == 0);
+	d = json_array_get(list, 1);
+	CHECK(json_is_false(json_object_get(d, "named")) && !json_object_get(d, "alarm"));
+}
+
+static void diagnose_as_other(const char *path)
+{
+	struct pp_client *c = dial(path);
+	struct pp_reply r = ask(c, "Diagnose", NULL);
+
+	CHECK(json_array_size(json_object_get(r.parameters, "pythons")) == 1);
+	CHECK(json_integer_value(json_object_get(r.parameters, "hidden")) == 2);
+	pp_reply_done(&r);
+	/* Theirs, but no Python. */
+	r = ask(c, "Diagnose", json_pack("{s:i}", "pid", 104));
+	CHECK(!r.error && !json_array_size(json_object_get(r.parameters, "pythons")));
+	pp_reply_done(&r);
+	expect_error(c, "Diagnose", json_pack("{s:i}", "pid", 99999999), NAME("NoSuchProcess"));
+	expect_error(c, "Diagnose", json_pack("{s:i}", "pid", 1), NAME("NotPermitted"));
+}
+
+static void test_diagnose(void **state)
+{
+	struct world *w = *state;
+
+	call_as(w, 0, diagnose_as_root, NULL);
+	assert_int_equal(w->examined[0], 1);
+	assert_int_equal(w->examined[1], 1);
+	call_as(w, OWN, diagnose_as_other, NULL);
+	/* Nobody else's is even looked at. */
+	assert_int_equal(w->examined[0], 2);
+	assert_int_equal(w->examined[1], 1);
+	assert_int_equal(w->examined[2] + w->examined[3], 0);
 }
 
 static void expect_samples(struct pp_client *c, json_t *filter, json_int_t samples)
@@ -446,6 +558,17 @@ static void profile_as_root(const char *path)
 	expect_samples(c, json_pack("{s:s}", "command", "python3"), 35);
 	expect_samples(c, json_pack("{s:s}", "command", "python"), 0);
 	expect_samples(c, json_pack("{s:s}", "unit", "a.service"), 15);
+	expect_samples(c, json_pack("{s:s}", "unit", "a.servic"), 0);
+	expect_samples(c, json_pack("{s:s}", "slice", "a.slice"), 15);
+	expect_samples(c, json_pack("{s:s}", "pod", POD), 15);
+	expect_samples(c, json_pack("{s:s}", "container", CONTAINER), 15);
+	expect_samples(c, json_pack("{s:s}", "container", "5ac2f0a4f0cb"), 15);
+	expect_samples(c, json_pack("{s:s}", "container", "5ac2f0a4f0c"), 0);
+	expect_samples(c, json_pack("{s:s}", "container", "5ac2f0a4f0ca"), 0);
+	expect_samples(c, json_pack("{s:s}", "container", CONTAINER "0"), 0);
+	expect_samples(c, json_pack("{s:s}", "container", "web1web1web1web1"), 20);
+	expect_samples(c, json_pack("{s:s}", "container", "web1web1web1"), 0);
+	expect_samples(c, json_pack("{s:s, s:s}", "container", CONTAINER, "unit", "b"), 0);
 	expect_samples(c, json_pack("{s:i}", "uid", 0), 20);
 	expect_samples(c, json_pack("{s:b}", "python", 1), 35);
 	expect_samples(c, json_pack("{s:b}", "python", 0), 155);
@@ -495,6 +618,7 @@ static void ask_nonsense(const char *path)
 		{ "GetProfile", "{\"filter\":{\"who\":1}}", "who" },
 		{ "GetStatus", "{\"x\":1}", "x" },
 		{ "ListProcesses", "{\"x\":1}", "x" },
+		{ "Diagnose", "{\"pid\":0}", "pid" },
 		{ "StartSession", "{\"frequency\":0}", "frequency" },
 		{ "StartSession", "{\"frequency\":10000}", "frequency" },
 		{ "StartSession", "{\"frequency\":\"99\"}", "frequency" },
@@ -789,7 +913,7 @@ int main(void)
 		TEST(test_status),	 TEST(test_list),	   TEST(test_profile),
 		TEST(test_nonsense),	 TEST(test_sessions),	   TEST(test_foreign_session),
 		TEST(test_start_errors), TEST(test_frequency),	   TEST(test_pending_names),
-		TEST(test_watch),	 TEST(test_watch_session),
+		TEST(test_watch),	 TEST(test_watch_session), TEST(test_diagnose),
 	};
 
 	if (geteuid() != 0) {

@@ -507,13 +507,37 @@ static void test_refused(void **state)
 	}
 }
 
+/* The same program, built with and without. */
+static void test_frame_pointers(void **state)
+{
+	static const char text[] = "int called(int);\n"
+				   "int first(int x) { return called(x) + called(x + 1); }\n"
+				   "int second(int x) { return called(first(x)) * 3; }\n";
+	uint32_t with, without;
+	struct table t;
+
+	(void)state;
+	scratch_source("frames.c", text);
+	scratch_run("gcc -O2 -fno-omit-frame-pointer -fPIC -shared -nostdlib -o with.so frames.c");
+	scratch_run("gcc -O2 -fomit-frame-pointer -fPIC -shared -nostdlib -o without.so frames.c");
+	table_of(&t, "with.so");
+	with = pp_cfi_frame_pointers(&t.cfi);
+	free_table(&t);
+	table_of(&t, "without.so");
+	without = pp_cfi_frame_pointers(&t.cfi);
+	free_table(&t);
+	assert_int_equal(without, 0);
+	/* Prologues, epilogues and the PLT have none. */
+	assert_in_range(with, 500, 999);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_real_libraries), cmocka_unit_test(test_more_files),
 		cmocka_unit_test(test_shapes),	       cmocka_unit_test(test_real_shapes),
 		cmocka_unit_test(test_no_sections),    cmocka_unit_test(test_broken_files),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_frame_pointers),
 	};
 
 	(void)argc;

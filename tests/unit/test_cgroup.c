@@ -68,6 +68,37 @@ static const struct example examples[] = {
 	{ "2:cpu:/\n1:name=systemd:/system.slice/cron.service\n0::/\n", "cron.service",
 	  "system.slice", "", "" },
 	{ "4:memory:/docker/" ID "\n0::/\n", "", "", ID, "" },
+	/* hybrid: the engine uses v1, and its own service holds the unified hierarchy */
+	{ "4:memory:/docker/" ID "\n1:name=systemd:/docker/" ID "\n"
+	  "0::/system.slice/containerd.service\n",
+	  "", "", ID, "" },
+	{ "4:memory:/kubepods/burstable/pod" POD "/" ID "\n1:name=systemd:/\n0::/system.slice\n",
+	  "", "", ID, POD },
+	{ "4:memory:/user.slice\n1:name=systemd:/system.slice/cron.service\n0::/user.slice\n", "",
+	  "user.slice", "", "" },
+	/* a daemon in a container looks at itself, its siblings, the host; v2 and v1 */
+	{ "0::/..\n", "", "", "", "" },
+	{ "0::/../..\n1:name=systemd:/../..\n", "", "", "", "" },
+	{ "0::/../docker-" ID ".scope\n", "docker-" ID ".scope", "", ID, "" },
+	{ "0::/../../kubepods-burstable-pod3b9d7b4e_1c55_4c3a_9b0e_6f1f0f3f9a11.slice/"
+	  "cri-containerd-" ID ".scope\n",
+	  "cri-containerd-" ID ".scope",
+	  "kubepods-burstable-pod3b9d7b4e_1c55_4c3a_9b0e_6f1f0f3f9a11.slice", ID, POD },
+	{ "0::/../../system.slice/ssh.service\n", "ssh.service", "system.slice", "", "" },
+	{ "1:name=systemd:/../../system.slice/ssh.service\n0::/..\n", "ssh.service", "system.slice",
+	  "", "" },
+	{ "4:memory:/../" ID "\n0::/\n", "", "", ID, "" },
+	/* the group is gone */
+	{ "0::/system.slice/docker-" ID ".scope (deleted)\n", "docker-" ID ".scope", "system.slice",
+	  ID, "" },
+	{ "0::/system.slice/cron.service (deleted)\n", "cron.service", "system.slice", "", "" },
+	/* a container in a container: the innermost */
+	{ "0::/docker/0000000000000000000000000000000000000000000000000000000000000000/docker/" ID
+	  "\n",
+	  "", "", ID, "" },
+	{ "0::/lxc.payload.outer/lxc.payload.inner/system.slice/a.service\n", "a.service",
+	  "system.slice", "inner", "" },
+	{ "0::/lxc.monitor.web1\n", "", "", "", "" },
 	/* nothing, and nonsense */
 	{ "0::/\n", "", "", "", "" },
 	{ "", "", "", "", "" },

@@ -42,8 +42,11 @@ static struct {
 	void *userdata;
 	uint64_t addresses[PP_WORKER_ADDRESSES_MAX];
 	size_t n;
+	uid_t uid;
 	int loads;
 } work;
+
+static uid_t owing; /* who owes the worker too much; 0: nobody */
 
 /* The vDSO's load, which these tests leave unanswered until the end. */
 static struct {
@@ -93,8 +96,13 @@ int pp_worker_new(struct pp_worker **ret, _unused_ sd_event *event)
 	return 0;
 }
 
-int pp_worker_load(_unused_ struct pp_worker *w, _unused_ int fd, const struct pp_file_key *key,
-		   pp_elf_loaded_fn loaded, void *userdata)
+bool pp_worker_owes(_unused_ const struct pp_worker *w, uid_t uid)
+{
+	return owing && uid == owing;
+}
+
+int pp_worker_load(_unused_ struct pp_worker *w, uid_t uid, _unused_ int fd,
+		   const struct pp_file_key *key, pp_elf_loaded_fn loaded, void *userdata)
 {
 	if (key->dev == UINT64_MAX) {
 		vdso.loaded = loaded;
@@ -102,13 +110,16 @@ int pp_worker_load(_unused_ struct pp_worker *w, _unused_ int fd, const struct p
 		return 0;
 	}
 	assert_null(work.loaded);
+	if (owing && uid == owing)
+		return -EBUSY;
+	work.uid = uid;
 	work.loaded = loaded;
 	work.userdata = userdata;
 	work.loads++;
 	return 0;
 }
 
-int pp_worker_names(_unused_ struct pp_worker *w, _unused_ int fd,
+int pp_worker_names(_unused_ struct pp_worker *w, _unused_ uid_t uid, _unused_ int fd,
 		    _unused_ const struct pp_file_key *key, _unused_ int debug_fd,
 		    const uint64_t *addresses, size_t n, pp_elf_names_fn named, void *userdata)
 {
@@ -219,6 +230,7 @@ static int start(_unused_ void **state)
 	memset(&work, 0, sizeof(work));
 	told = loaded = 0;
 	reader_refuses = 0;
+	owing = 0;
 	assert_int_equal(pp_processes_new(&processes, NULL, &hooks, NULL), 0);
 	assert_int_equal(pp_store_new(&store), 0);
 	return pp_files_new(&files, NULL, &reader, processes, store, &files_hooks, NULL);
@@ -491,6 +503,76 @@ static void no_answer_of_the_worker_is_an_end(_unused_ void **state)
 	assert_string_equal(name_of(next), "next");
 }
 
+/* What crashes the worker again costs the file its names, and nobody a third crash. */
+static void a_file_that_crashes_the_worker_has_no_names(_unused_ void **state)
+{
+	struct pp_process *a = identified(10);
+	uint32_t last;
+
+	for (int i = 0; i < 2; i++) {
+		frame_of(a, 0x10010 + 16 * (uint64_t)i);
+		tick();
+		if (!i) {
+			answer_identity(0, 7);
+			answer_load(0);
+		}
+		answer_names(-EPIPE, NULL);
+	}
+	last = frame_of(a, 0x10050);
+	tick();
+	assert_null(work.named);
+	assert_false(pp_frames_is_pending(store->frames, last));
+	assert_int_equal(pp_frames_describe(store->frames, last)->name, 0);
+}
+
+/* A user for whom the worker has done too much holds up no file that another one maps too. */
+static void who_owes_pays_with_his_own_files(_unused_ void **state)
+{
+	struct pp_process *a = mapper(10), *b;
+	uint64_t before;
+
+	a->ruid = owing = 1000;
+	pp_files_want(files, a, map_of(a));
+	answer_identity(0, 7);
+	before = pp_counters[PP_C_worker_put_off];
+	pp_files_want_load(files, object_of(a));
+	assert_int_equal(identify.pid, 0);
+	assert_int_equal(pp_counters[PP_C_worker_put_off], before + 1);
+	assert_int_equal(object_of(a)->state, PP_OBJECT_NEW);
+	usleep(1100000);
+	b = mapper(11);
+	b->ruid = 1001;
+	pp_files_want(files, b, map_of(b));
+	pp_files_want_load(files, object_of(b));
+	assert_int_equal(identify.pid, 11);
+	answer_identity(0, 7);
+	assert_int_equal(work.uid, 1001);
+	answer_load(0);
+	assert_int_equal(object_of(a)->state, PP_OBJECT_READY);
+}
+
+/* The same where it was opened before. */
+static void a_file_may_change_hands(_unused_ void **state)
+{
+	struct pp_process *a = mapper(10), *b = mapper(11);
+
+	a->ruid = 1000;
+	b->ruid = 1001;
+	pp_files_want(files, a, map_of(a));
+	answer_identity(0, 7);
+	frame_of(b, 0x10010);
+	tick();
+	assert_int_equal(identify.pid, 10);
+	owing = 1000;
+	answer_identity(0, 7);
+	assert_null(work.loaded);
+	assert_int_equal(identify.pid, 11);
+	answer_identity(0, 7);
+	assert_int_equal(work.uid, 1001);
+	answer_load(0);
+	answer_names(0, "name");
+}
+
 static void it_ends_in_the_middle(_unused_ void **state)
 {
 	struct pp_process *a = identified(10);
@@ -524,6 +606,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_file_of_the_dead_may_come_back, start, stop),
 		cmocka_unit_test_setup_teardown(what_the_living_cannot_open_failed, start, stop),
 		cmocka_unit_test_setup_teardown(no_answer_of_the_worker_is_an_end, start, stop),
+		cmocka_unit_test_setup_teardown(a_file_that_crashes_the_worker_has_no_names, start,
+						stop),
+		cmocka_unit_test_setup_teardown(who_owes_pays_with_his_own_files, start, stop),
+		cmocka_unit_test_setup_teardown(a_file_may_change_hands, start, stop),
 		cmocka_unit_test_setup_teardown(it_ends_in_the_middle, start, stop),
 		cmocka_unit_test_setup_teardown(it_ends_with_a_question, start, stop),
 	};

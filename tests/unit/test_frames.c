@@ -265,12 +265,14 @@ struct kept {
 	int swept;
 };
 
-static void mark_kept(void *userdata, struct pp_store *s)
+static bool mark_kept(void *userdata, struct pp_store *s, struct pp_mark *at)
 {
 	const struct kept *k = userdata;
 
+	(void)at;
 	pp_frames_mark(s->frames, k->frame);
 	pp_strings_mark(s->strings, k->string);
+	return false;
 }
 
 static void count_sweep(void *userdata, struct pp_store *s)

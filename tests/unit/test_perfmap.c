@@ -294,7 +294,7 @@ static void test_many(void **state)
 
 static void test_chunks(void **state)
 {
-	static const char text[] = "1000 10 py::a:/x\nbad\n1010 10 py::b b:/\xff\xfe y\n"
+	static const char text[] = "1000 10 py::a:/x\nmore\n1010 10 py::b b:/\xff\xfe y\n"
 				   "1020 10 py::torn\n1030 10 py::d:/x\n1040 10 py::unterminated";
 
 	(void)state;
@@ -305,7 +305,7 @@ static void test_chunks(void **state)
 			pp_perfmap_feed(map, text, first);
 			pp_perfmap_feed(map, text + first, second - first);
 			pp_perfmap_feed(map, text + second, sizeof(text) - 1 - second);
-			assert_string_equal(name_at(map, 0x1000), "py::a:/x");
+			assert_string_equal(name_at(map, 0x1000), "py::a:/x\nmore");
 			assert_string_equal(name_at(map, 0x1010), "py::b b:/\xff\xfe y");
 			assert_string_equal(name_at(map, 0x1020), "py::torn");
 			assert_string_equal(name_at(map, 0x1030), "py::d:/x");
@@ -313,9 +313,57 @@ static void test_chunks(void **state)
 			feed(map, "-until-now:/y\n");
 			assert_string_equal(name_at(map, 0x1040), "py::unterminated-until-now:/y");
 			assert_int_equal(stats_of(map).entries, 5);
-			assert_int_equal(stats_of(map).bad_address, 1);
+			assert_int_equal(stats_of(map).bad_address, 0);
 		}
 	}
+}
+
+/* CPython writes a newline in a name as it is. */
+static void test_newlines(void **state)
+{
+	_cleanup_(pp_perfmap_freep) struct pp_perfmap *map = new_map();
+	uint64_t replaced;
+
+	(void)state;
+	feed(map, "1000 10 py::f:/a\n");
+	assert_string_equal(name_at(map, 0x1000), "py::f:/a");
+	replaced = pp_perfmap_replaced(map);
+	feed(map, "\nadd b.py\n1010 10 jitted\nno more of it\n");
+	assert_string_equal(name_at(map, 0x100f), "py::f:/a\n\nadd b.py");
+	assert_string_equal(name_at(map, 0x1010), "jitted");
+	assert_true(pp_perfmap_replaced(map) > replaced);
+	assert_int_equal(stats_of(map).entries, 2);
+	assert_int_equal(stats_of(map).bad_address, 1);
+	/* Not for ever, and not into another file. */
+	feed(map, "1020 10 py::g:/a\n1\n2\n3\n4\n5\n6\n");
+	assert_string_equal(name_at(map, 0x1020), "py::g:/a\n1\n2\n3\n4");
+	assert_int_equal(stats_of(map).bad_address, 3);
+	feed(map, "1030 10 py::h:/a\n");
+	pp_perfmap_restart(map);
+	feed(map, "x\n");
+	assert_string_equal(name_at(map, 0x1030), "py::h:/a");
+}
+
+/* As the JITs of others write them; functions move, and the last entry wins. */
+static void test_other_jits(void **state)
+{
+	_cleanup_(pp_perfmap_freep) struct pp_perfmap *map = new_map();
+
+	(void)state;
+	feed(map, "7f0000001000 2c LazyCompile:~f file.js:1:2\n" /* V8 */
+		  "7f0000001040 80 Interpreter\n"
+		  "7f00000010c0 10 JS:*f /a b/file.js:1:2\n"
+		  "0x7f0000002000 0x40 Lcom/example/Main;::run\n" /* perf-map-agent, .NET */
+		  "00007F0000003000 1F int32 [System.Private.CoreLib] A::B(int32)[Tier1]\n"
+		  "7f0000004000 40 TRACE_12::main.lua:3\n" /* LuaJIT */
+		  "7f0000001000 30 JS:^f file.js:1:2\n");  /* moved onto the old one */
+	assert_string_equal(name_at(map, 0x7f0000001000), "JS:^f file.js:1:2");
+	assert_string_equal(name_at(map, 0x7f0000001050), "Interpreter");
+	assert_string_equal(name_at(map, 0x7f00000010c0), "JS:*f /a b/file.js:1:2");
+	assert_string_equal(name_at(map, 0x7f000000203f), "Lcom/example/Main;::run");
+	assert_string_equal(name_at(map, 0x7f0000003000),
+			    "int32 [System.Private.CoreLib] A::B(int32)[Tier1]");
+	assert_string_equal(name_at(map, 0x7f0000004000), "TRACE_12::main.lua:3");
 }
 
 static void test_restart(void **state)
@@ -743,6 +791,8 @@ int main(void)
 		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_chunks),
+		cmocka_unit_test(test_newlines),
+		cmocka_unit_test(test_other_jits),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_endless_line),

@@ -72,7 +72,9 @@ static void facts(void *userdata, uint64_t process, struct pp_process_facts *ret
 	ret->comm = process == 1 ? "py\tthon\xff" : "other";
 	if (process == 1) {
 		ret->unit = "a.service";
+		ret->slice = "a.slice";
 		ret->container = "0123abc";
+		ret->pod = "a-pod";
 	}
 }
 
@@ -248,7 +250,9 @@ static void a_profile_says_it_all(void **state)
 	assert_int_equal(label(p, s, "pid")->num, 1001);
 	assert_label(p, s, "comm", "py\\x09thon\\xff");
 	assert_label(p, s, "unit", "a.service");
+	assert_label(p, s, "slice", "a.slice");
 	assert_label(p, s, "container", "0123abc");
+	assert_label(p, s, "pod", "a-pod");
 	assert_label(p, s, "truncated", NULL);
 
 	s = p->sample[1];
@@ -256,7 +260,9 @@ static void a_profile_says_it_all(void **state)
 	assert_int_equal(label(p, s, "pid")->num, 1002);
 	assert_label(p, s, "comm", "other");
 	assert_label(p, s, "unit", NULL);
+	assert_label(p, s, "slice", NULL);
 	assert_label(p, s, "container", NULL);
+	assert_label(p, s, "pod", NULL);
 	assert_label(p, s, "truncated", pp_end_text(PP_END_NO_TABLE));
 	assert_int_equal(p->n_location, 4);
 	assert_int_equal(p->n_mapping, 4);

@@ -35,6 +35,12 @@ enum {
 	S_UNNAMED,
 	S_UNIT,
 	S_UNIT_NAME,
+	S_SLICE,
+	S_SLICE_NAME,
+	S_CONTAINER,
+	S_CONTAINER_NAME,
+	S_POD,
+	S_POD_NAME,
 	S_MAX
 };
 
@@ -60,6 +66,12 @@ static char *const strings[] = {
 	[S_UNNAMED] = "[libc.so.6+0x10]",
 	[S_UNIT] = "unit",
 	[S_UNIT_NAME] = "web.service",
+	[S_SLICE] = "slice",
+	[S_SLICE_NAME] = "system.slice",
+	[S_CONTAINER] = "container",
+	[S_CONTAINER_NAME] = "web1",
+	[S_POD] = "pod",
+	[S_POD_NAME] = "a-pod",
 };
 
 /* A profile as the daemon writes it, small enough to be looked at. Everything is static, so that
@@ -69,7 +81,7 @@ static Pprof__Mapping mappings[3];
 static Pprof__Function functions[4];
 static Pprof__Line lines[4];
 static Pprof__Location locations[4];
-static Pprof__Label labels[6];
+static Pprof__Label labels[8];
 static Pprof__Sample samples[2];
 static uint64_t ids[2][4] = { { 40, 30, 20, 10 }, { 20, 10 } };
 static int64_t values[2][2] = { { 3, 3000 }, { 2, 2000 } };
@@ -131,14 +143,17 @@ static int setup(void **state)
 	label(1, S_PROCESS, 0, 9);
 	label(2, S_COMM, S_PYTHON_COMM, 0);
 	label(3, S_UNIT, S_UNIT_NAME, 0);
-	label(4, S_TRUNCATED, S_REASON, 0);
+	label(4, S_SLICE, S_SLICE_NAME, 0);
+	label(5, S_CONTAINER, S_CONTAINER_NAME, 0);
+	label(6, S_POD, S_POD_NAME, 0);
+	label(7, S_TRUNCATED, S_REASON, 0);
 	for (size_t i = 0; i < 2; i++) {
 		samples[i].location_id = ids[i];
 		samples[i].n_location_id = i ? 2 : 4;
 		samples[i].value = values[i];
 		samples[i].n_value = 2;
 		samples[i].label = labels_list;
-		samples[i].n_label = i ? 5 : 4;
+		samples[i].n_label = i ? 8 : 7;
 	}
 	profile.sample_type = types_list, profile.n_sample_type = 2;
 	profile.mapping = mappings_list, profile.n_mapping = 3;
@@ -193,6 +208,9 @@ static void test_daemon(void **state)
 	assert_int_equal(p->processes[0].pid, 42);
 	assert_int_equal(p->processes[0].id, 9);
 	assert_string_equal(pp_profile_text(p, p->processes[0].unit), "web.service");
+	assert_string_equal(pp_profile_text(p, p->processes[0].slice), "system.slice");
+	assert_string_equal(pp_profile_text(p, p->processes[0].container), "web1");
+	assert_string_equal(pp_profile_text(p, p->processes[0].pod), "a-pod");
 }
 
 /* Files without names, with inlined functions, with another's labels. */

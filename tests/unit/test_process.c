@@ -633,6 +633,36 @@ static void test_scan_gives_facts(void **state)
 	assert_null(pp_processes_take_scan(table, 3000));
 }
 
+/* It has moved to another control group, and given up its privileges. */
+static void test_scans_are_repeated(void **state)
+{
+	const uint64_t later = 2000 + 61 * NSEC_PER_SEC;
+	struct pp_scan scan = scan_of("10000-14000 r-xp 00000000 08:01 77   /lib/a.so\n");
+	struct pp_process *p;
+
+	(void)state;
+	do_fork(1, 10, 100);
+	p = of(10);
+	sample(10, 7 * NSEC_PER_SEC / 100, 1, 1000);
+	assert_ptr_equal(pp_processes_take_scan(table, 2000), p);
+	finish(p, &scan);
+	sample(10, 7 * NSEC_PER_SEC / 100, 1, later - 2 * NSEC_PER_SEC);
+	assert_null(pp_processes_take_scan(table, later));
+	p->dirty = false;
+	sample(10, 7 * NSEC_PER_SEC / 100, 1, later);
+	sample(10, 7 * NSEC_PER_SEC / 100, 1, later + 1);
+	assert_ptr_equal(pp_processes_take_scan(table, later + 2), p);
+	assert_null(pp_processes_take_scan(table, later + 2));
+	scan.cgroup = "0::/machine.slice/machine-b.scope\n";
+	scan.ruid = scan.euid = scan.suid = 1000;
+	finish(p, &scan);
+	assert_string_equal(p->unit->text, "machine-b.scope");
+	assert_int_equal(p->ruid, 1000);
+	assert_false(p->dirty); /* the same mappings: nothing to install */
+	sample(10, 7 * NSEC_PER_SEC / 100, 1, later + NSEC_PER_SEC);
+	assert_null(pp_processes_take_scan(table, later + NSEC_PER_SEC));
+}
+
 static void test_scan_under_newer_records(void **state)
 {
 	struct pp_scan scan = scan_of("10000-14000 r-xp 00000000 08:01 77   /lib/a.so\n"
@@ -949,6 +979,7 @@ int main(int argc, char **argv)
 		TEST(test_reused_pid_without_records),
 		TEST(test_exec_without_record),
 		TEST(test_scan_gives_facts),
+		TEST(test_scans_are_repeated),
 		TEST(test_scan_under_newer_records),
 		TEST(test_scan_across_an_exec),
 		TEST(test_scan_of_a_main_thread_that_ended),

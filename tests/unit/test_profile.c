@@ -596,6 +596,9 @@ static void live(struct world *w, struct pp_profile *p, struct pp_delta *d, stru
 			take(w, r, d, now, query);
 		if (random() % 500 == 0)
 			pp_store_collect(w->store);
+		/* And one goes on all the while, piece by piece. */
+		if (random() % 4 == 0)
+			pp_store_step(w->store);
 	}
 	for (size_t i = 0; i < KEPT; i++)
 		if (waiting[i])

@@ -23,6 +23,7 @@ struct file {
 	size_t len;
 	uint64_t ino;
 	enum pp_pymap_reason refused;
+	enum pp_pymap_format format;
 	uint32_t opens, reads;
 };
 static struct file file;
@@ -68,7 +69,7 @@ static void answer(struct pp_pymap *p, const struct pp_pymap_request *rq)
 		if (file.refused)
 			pp_pymap_refused(p, file.refused, now);
 		else
-			pp_pymap_opened(p, 5, file.ino, now);
+			assert_int_equal(pp_pymap_opened(p, file.format, 5, file.ino, now), 0);
 		return;
 	}
 	file.reads++;
@@ -368,8 +369,61 @@ static void test_large(void **state)
 	}
 	assert_int_equal(file.reads, (file.len + PP_PYMAP_READ_MAX - 1) / PP_PYMAP_READ_MAX);
 	named(p, 0x1000, "right");
-	assert_int_equal(pp_pymap_growth(p, now), 20002);
-	assert_int_equal(pp_pymap_growth(p, now + 70 * NSEC_PER_SEC), 0);
+	/* What was there at first is no growth. */
+	assert_int_equal(pp_pymap_growth(p, now).entries, 0);
+}
+
+/* A name that keeps coming among others that come once. */
+static void test_growth(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	struct pp_growth_alarm alarm;
+	unsigned int n = 0;
+	char line[64];
+
+	(void)state;
+	write_line("1000 10 py::f:/x\n");
+	ask(p, 0x1000);
+	now += MS;
+	serve(p);
+	for (unsigned int second = 0; second < 60; second++) {
+		now += NSEC_PER_SEC;
+		for (unsigned int i = 0; i < 10; i++, n++) {
+			snprintf(line, sizeof(line), "%x 10 py::once%u:/y.py\n", 0x10000 + n * 32,
+				 n);
+			write_line(line);
+			snprintf(line, sizeof(line), "%x 10 py::leak:/z.py\n", 0x10010 + n * 32);
+			write_line(line);
+		}
+		if (second == 5)
+			assert_null(pp_pymap_alarm(p, now).grower); /* not for long enough */
+		pp_pymap_refresh(p, now);
+		now += MS;
+		serve(p);
+	}
+	assert_in_range(pp_pymap_growth(p, now).entries, 900, 1200);
+	alarm = pp_pymap_alarm(p, now);
+	assert_non_null(alarm.grower);
+	assert_int_equal(alarm.grower->name_len, 4);
+	assert_memory_equal(alarm.grower->name, "leak", 4);
+	assert_memory_equal(alarm.grower->file, "/z.py", 5);
+	assert_in_range(alarm.entries, 400, 610);
+	assert_in_range(alarm.bytes, 400 * strlen("10010 10 py::leak:/z.py\n"),
+			610 * strlen("100000 10 py::leak:/z.py\n"));
+	assert_false(alarm.severe);
+	/* It has stopped. */
+	now += 70 * NSEC_PER_SEC;
+	assert_null(pp_pymap_alarm(p, now).grower);
+	assert_int_equal(pp_pymap_growth(p, now).entries, 0);
+	/* What came while nobody read is spread over that time. */
+	for (unsigned int i = 0; i < 1000; i++) {
+		snprintf(line, sizeof(line), "%x 10 py::late:/z.py\n", 0x900000 + i * 16);
+		write_line(line);
+	}
+	now += 530 * NSEC_PER_SEC;
+	pp_pymap_refresh(p, now);
+	serve(p);
+	assert_in_range(pp_pymap_growth(p, now).entries, 80, 105);
 }
 
 static void test_exec(void **state)
@@ -590,6 +644,193 @@ static void test_failed_read(void **state)
 		assert_non_null(pp_pymap_reason_text((enum pp_pymap_reason)r));
 }
 
+/* ---- Jitdumps -------------------------------------------------------------------------------- */
+
+static void write_bytes(const void *data, size_t len)
+{
+	memcpy(file.text + file.len, data, len);
+	file.len += len;
+}
+
+static void write_jitdump_header(void)
+{
+	uint32_t header[10] = { 0x4A695444, 1, 40, 0, 0, 77 };
+
+	file.format = PP_PYMAP_JITDUMP;
+	write_bytes(header, sizeof(header));
+}
+
+static void write_load(uint64_t address, const char *name)
+{
+	uint64_t numbers[4] = { address, address, 8, 1 };
+	uint32_t head[6] = { 0, (uint32_t)(56 + strlen(name) + 1 + 8), 1, 0, 77, 77 };
+
+	write_bytes(head, sizeof(head));
+	write_bytes(numbers, sizeof(numbers));
+	write_bytes(name, strlen(name) + 1);
+	write_bytes("12345678", 8);
+}
+
+/* Lets time pass and reads go on until the next is due later than `until`. */
+static void pass(struct pp_pymap *p, uint64_t until)
+{
+	while (now < until) {
+		uint64_t due = serve(p);
+
+		now = due < now + MS ? now + MS : MIN(due, until);
+	}
+	serve(p);
+}
+
+static void test_unflushed(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	uint64_t sampled = now;
+	struct pp_perfmap_entry entry;
+	uint32_t reads;
+
+	(void)state;
+	write_jitdump_header();
+	write_load(0x1000, "py::f:f.py");
+	assert_int_equal(ask(p, 0x1000), PP_PYMAP_PENDING);
+	assert_int_equal(ask(p, 0x2000), PP_PYMAP_PENDING);
+	serve(p);
+	assert_int_equal(pp_pymap_format(p), PP_PYMAP_JITDUMP);
+	named_at(p, 0x1000, sampled, "f");
+	/* It was read to its end after that, yet the name may come; it is looked for, ever less. */
+	assert_int_equal(pp_pymap_lookup(p, 0x2000, sampled, &entry), PP_PYMAP_UNFLUSHED);
+	reads = file.reads;
+	pass(p, now + 10000 * MS);
+	assert_in_range(file.reads - reads, 10, 25);
+	write_load(0x2000, "py::g:g.py");
+	pass(p, now + 1000 * MS);
+	named_at(p, 0x2000, sampled, "g");
+	/* Nobody waits any more: nothing is read. */
+	reads = file.reads;
+	pass(p, now + 10000 * MS);
+	assert_int_equal(file.reads, reads);
+}
+
+/* What its writer had in its buffer is there when it has ended, or never will be. */
+static void test_unflushed_exit(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	uint64_t sampled = now, progress;
+	struct pp_perfmap_entry entry;
+
+	(void)state;
+	write_jitdump_header();
+	ask(p, 0x1000);
+	serve(p);
+	now += MS;
+	assert_int_equal(pp_pymap_lookup(p, 0x1000, sampled, &entry), PP_PYMAP_UNFLUSHED);
+	assert_int_equal(pp_pymap_lookup(p, 0x2000, sampled, &entry), PP_PYMAP_UNFLUSHED);
+	write_load(0x1000, "py::f:f.py");
+	progress = pp_pymap_progress(p);
+	pp_pymap_exit(p);
+	assert_int_not_equal(pp_pymap_progress(p), progress);
+	assert_int_equal(pp_pymap_lookup(p, 0x1000, sampled, &entry), PP_PYMAP_PENDING);
+	serve(p);
+	named_at(p, 0x1000, sampled, "f");
+	assert_int_equal(pp_pymap_lookup(p, 0x2000, sampled, &entry), PP_PYMAP_ABSENT);
+	assert_int_equal(serve(p), UINT64_MAX);
+}
+
+/* A perf map first, then a jitdump: the names of both. */
+static void test_jitdump_after_map(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+
+	(void)state;
+	write_line("1000 10 py::f:f.py\n");
+	ask(p, 0x1000);
+	serve(p);
+	named_at(p, 0x1000, now, "f");
+	file.len = 0;
+	file.ino++;
+	write_jitdump_header();
+	write_load(0x2000, "py::g:g.py");
+	pp_pymap_look_again(p);
+	pass(p, now + 100 * MS);
+	assert_int_equal(pp_pymap_format(p), PP_PYMAP_JITDUMP);
+	named_at(p, 0x1000, now, "f");
+	named_at(p, 0x2000, now, "g");
+}
+
+/* The next image truncates its pid's jitdump: that is not the old one's any more. */
+static void test_jitdump_exec(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap(), *next = new_pymap();
+	struct pp_perfmap_entry entry;
+	uint64_t sampled = now;
+
+	(void)state;
+	write_jitdump_header();
+	write_load(0x1000, "py::f:f.py");
+	ask(p, 0x1000);
+	ask(p, 0x2000);
+	serve(p);
+	pp_pymap_exec(p, next, now);
+	assert_int_not_equal(pp_pymap_state(next), PP_PYMAP_OPEN);
+	file.len = 0;
+	write_jitdump_header();
+	write_load(0x2000, "py::g:g.py");
+	(void)pp_pymap_lookup(p, 0x2000, sampled, &entry);
+	pass(p, now + 100 * MS);
+	assert_int_equal(pp_pymap_lookup(p, 0x2000, sampled, &entry), PP_PYMAP_ABSENT);
+	named_at(p, 0x1000, sampled, "f");
+	ask(next, 0x2000);
+	serve(next);
+	named_at(next, 0x2000, now, "g");
+}
+
+/* A child's view is taken once what was in the buffer at the fork is written. */
+static void test_jitdump_fork(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap(), *child = new_pymap();
+	uint64_t fork_ns;
+
+	(void)state;
+	write_jitdump_header();
+	ask(p, 0x1000);
+	serve(p);
+	fork_ns = now += MS;
+	assert_int_equal(pp_pymap_fork(p, child, fork_ns), 0);
+	serve(p);
+	assert_int_equal(ask(child, 0x1000), PP_PYMAP_PENDING);
+	write_load(0x1000, "py::f:f.py");
+	pass(p, now + 1500 * MS);
+	file.refused = PP_PYMAP_MISSING; /* the child has none of its own */
+	serve(child);
+	named_at(child, 0x1000, fork_ns, "f");
+}
+
+static void test_jitdump_foreign(void **state)
+{
+	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
+	uint32_t opens;
+
+	(void)state;
+	file.format = PP_PYMAP_JITDUMP;
+	for (int i = 0; i < 10; i++)
+		write_line("1000 10 py::f:f.py\n");
+	ask(p, 0x1000);
+	serve(p);
+	assert_int_equal(pp_pymap_state(p), PP_PYMAP_REFUSED);
+	assert_int_equal(pp_pymap_reason(p), PP_PYMAP_FOREIGN);
+	for (int i = 0; i < 100; i++) { /* asked for again and again, it is opened ever less */
+		ask(p, 0x1000);
+		pass(p, now + 1000 * MS);
+	}
+	opens = file.opens;
+	for (int i = 0; i < 60; i++) {
+		ask(p, 0x1000);
+		pass(p, now + 1000 * MS);
+	}
+	assert_in_range(file.opens - opens, 1, 4);
+	assert_int_equal(pp_pymap_reason(p), PP_PYMAP_FOREIGN);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -604,6 +845,7 @@ int main(void)
 		TEST(test_truncated),
 		TEST(test_replaced),
 		TEST(test_large),
+		TEST(test_growth),
 		TEST(test_exec),
 		TEST(test_exit),
 		TEST(test_fork_read_in_time),
@@ -612,6 +854,12 @@ int main(void)
 		TEST(test_fork_long_chain),
 		TEST(test_fork_child_own),
 		TEST(test_failed_read),
+		TEST(test_unflushed),
+		TEST(test_unflushed_exit),
+		TEST(test_jitdump_after_map),
+		TEST(test_jitdump_exec),
+		TEST(test_jitdump_fork),
+		TEST(test_jitdump_foreign),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,7 @@ static struct pp_coverage coverage_of(const char *stack)
 		classes[i] = stack[i] == 'e'   ? PP_PYFRAME_EVAL
 			     : stack[i] == 'n' ? PP_PYFRAME_NAMED
 			     : stack[i] == 'u' ? PP_PYFRAME_UNNAMED
+			     : stack[i] == 'p' ? PP_PYFRAME_PENDING
 					       : PP_PYFRAME_OTHER;
 	pp_coverage_add(&c, classes, n, 3);
 	return c;
@@ -118,6 +119,8 @@ static void test_coverage(void **state)
 	expect(".en..eu..en...", 2, 1, 0, 0);
 	/* In the stub itself: about to call. */
 	expect("n..en..", 2, 0, 0, 0);
+	/* Being looked up. */
+	expect(".ep..en..ep...", 1, 0, 0, 0);
 	/* No trampolines. */
 	expect(".e...e...e...", 0, 0, 3, 0);
 	/* Turned on late: what called into trampolined code has none. */
@@ -149,6 +152,28 @@ static void test_named_by(void **state)
 				    cases[i].by);
 }
 
+/* Where the bare frames of a stack are, and how long none had a stub. */
+static void test_bare(void **state)
+{
+	struct pp_coverage c = coverage_of(".e..e....en..en...");
+
+	(void)state;
+	assert_int_equal(c.inner, 2 * 3);
+	assert_int_equal(c.late, 0);
+	assert_int_equal(c.streak, 0);
+	/* Late at the root, a subinterpreter at the leaf. */
+	c = coverage_of(".e...en..e...");
+	assert_int_equal(c.inner, 3);
+	assert_int_equal(c.late, 3);
+	c = coverage_of(".e..e...");
+	assert_int_equal(c.inner, 0);
+	assert_int_equal(c.streak, 3); /* stacks, not frames */
+	pp_coverage_add(&c, (const uint8_t[]){ PP_PYFRAME_OTHER }, 1, 5);
+	assert_int_equal(c.streak, 3); /* no Python */
+	pp_coverage_add(&c, (const uint8_t[]){ PP_PYFRAME_UNNAMED }, 1, 1);
+	assert_int_equal(c.streak, 0);
+}
+
 static void test_native_names(void **state)
 {
 	static const char *const evals[] = { "_PyEval_EvalFrameDefault",
@@ -167,40 +192,76 @@ static void test_native_names(void **state)
 		assert_int_equal(pp_pyframe_native(others[i], strlen(others[i])), PP_PYFRAME_OTHER);
 }
 
+static const char *trampolines_of(const struct pp_coverage *c, bool inherited)
+{
+	struct pp_remedy_facts facts = { .coverage = *c, .inherited = inherited };
+
+	return pp_trampolines_text(pp_remedy_trampolines(&facts));
+}
+
 static void test_trampolines(void **state)
 {
 	struct pp_coverage c = { 0 };
+	const struct {
+		struct pp_coverage c;
+		const char *text;
+	} cases[] = {
+		{ { 0 }, "unknown" },
+		{ { .bare = 10 }, "off" },
+		{ { .named = 990, .unnamed = 5, .bare = 9 }, "on" },
+		{ { .named = 90, .bare = 10, .late = 10 }, "late" },
+		/* Importing, or around a fork: a few bare frames that called no trampolined code.
+		 */
+		{ { .named = 15, .bare = 9 }, "on" },
+		{ { .named = 500, .bare = 9, .inner = 9 }, "on" },
+		{ { .named = 500, .bare = 500 }, "partial" },
+		{ { .named = 500, .bare = 50, .inner = 50 }, "partial" },
+		/* Some time ago there were some. */
+		{ { .named = 900, .bare = 70, .streak = 70 }, "off" },
+	};
 
 	(void)state;
-	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "unknown");
-	c = (struct pp_coverage){ .bare = 10 };
-	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "off");
-	c = (struct pp_coverage){ .named = 990, .unnamed = 5, .bare = 9 };
-	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "on");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(trampolines_of(&cases[i].c, false), cases[i].text);
+	assert_string_equal(trampolines_of(&cases[2].c, true), "inherited");
+	assert_string_equal(trampolines_of(&cases[3].c, true), "late");
 	c = (struct pp_coverage){ .named = 90, .bare = 10, .late = 10 };
-	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "late");
-	/* Start-up: bare, but over and done. */
-	c = (struct pp_coverage){ .named = 15, .bare = 9 };
-	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "on");
-	/* A thread that runs what it was started with, for ever. */
-	c = (struct pp_coverage){ .named = 500, .bare = 500 };
-	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "late");
-	c = (struct pp_coverage){ .named = 90, .bare = 10, .late = 10 };
-	/* What is long past counts less and less. */
-	for (int i = 0; i < 10; i++) {
+	for (int minute = 0; minute < 10; minute++) {
+		c.named += 1000;
 		pp_coverage_decay(&c);
-		c.named += 90;
 	}
-	assert_string_equal(pp_trampolines_text(pp_coverage_trampolines(&c)), "on");
+	/* It was late, long ago. */
+	assert_string_equal(trampolines_of(&c, false), "on");
 }
 
-/* ---- Remedies -------------------------------------------------------------------------------- */
+/* Without a sample: its mappings and its map tell. */
+static void test_asleep(void **state)
+{
+	struct pp_remedy_facts facts = { .version = 0x030d00f0, .no_arena = true };
+
+	(void)state;
+	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_OFF);
+	assert_non_null(strstr(pp_remedy_find(&facts).problem, "are off"));
+	facts = (struct pp_remedy_facts){ .version = 0x030d00f0, .entries = 300 };
+	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_ON);
+	assert_null(pp_remedy_find(&facts).problem);
+	/* What little was seen of it was its start. */
+	facts.coverage = (struct pp_coverage){ .bare = 2, .streak = 2 };
+	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_ON);
+	assert_null(pp_remedy_find(&facts).problem);
+	facts.entries = 0;
+	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_OFF);
+	facts.version = 0x030b00f0;
+	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_OFF);
+}
 
 static void test_remedies(void **state)
 {
-	const struct pp_coverage off = { .bare = 100 }, on = { .named = 100 },
+	const struct pp_coverage off = { .bare = 100, .streak = 100 }, on = { .named = 100 },
 				 unnamed = { .unnamed = 100 },
-				 half = { .named = 50, .bare = 50, .late = 50 };
+				 half = { .named = 50, .bare = 50, .late = 50 },
+				 inner = { .named = 50, .bare = 50, .inner = 50 },
+				 mixed = { .named = 500, .bare = 500 };
 	const struct {
 		struct pp_remedy_facts facts;
 		const char *problem, *remedy; /* a part of it; NULL: none at all */
@@ -222,6 +283,9 @@ static void test_remedies(void **state)
 		{ { .coverage = unnamed, .map = PP_PYMAP_REFUSED, .reason = PP_PYMAP_OWNER },
 		  "another user",
 		  "remove" },
+		{ { .coverage = unnamed, .map = PP_PYMAP_OPEN, .map_shared = true },
+		  "another container's",
+		  "/tmp of its own" },
 		{ { .coverage = unnamed, .map = PP_PYMAP_OPEN, .map_full = true },
 		  "larger",
 		  "eval" },
@@ -231,12 +295,49 @@ static void test_remedies(void **state)
 		{ { .coverage = half, .map = PP_PYMAP_OPEN, .entries = 9 },
 		  "without trampolines",
 		  "PYTHONPERFSUPPORT" },
+		{ { .coverage = inner, .map = PP_PYMAP_OPEN, .entries = 9 },
+		  "subinterpreter",
+		  "in each subinterpreter" },
+		{ { .coverage = mixed, .map = PP_PYMAP_OPEN, .entries = 9 },
+		  "threads",
+		  "PYTHONPERFSUPPORT" },
+		{ { .coverage = off, .inherited = true }, "turned off", "once more" },
+		{ { .coverage = unnamed,
+		    .map = PP_PYMAP_REFUSED,
+		    .reason = PP_PYMAP_MISSING,
+		    .tmp = PP_TMP_READ_ONLY },
+		  "read-only",
+		  "writable /tmp" },
+		{ { .coverage = unnamed,
+		    .map = PP_PYMAP_REFUSED,
+		    .reason = PP_PYMAP_MISSING,
+		    .tmp = PP_TMP_MISSING },
+		  "no /tmp",
+		  "mount" },
+		{ { .coverage = unnamed,
+		    .map = PP_PYMAP_REFUSED,
+		    .reason = PP_PYMAP_OWNER,
+		    .tmp = PP_TMP_GOOD },
+		  "another user",
+		  "remove" },
 		/* Turned on, but the function that runs was called before. */
 		{ { .coverage = off, .map = PP_PYMAP_OPEN, .entries = 9 },
 		  "called before",
 		  "restart" },
 		/* Named by the walk of its own frames: nothing is missing, however old it is. */
-		{ { .coverage = { .walked = 100 }, .version = PP_PYVERSION(3, 11) }, NULL, NULL },
+		{ { .coverage = { .bare = 50, .shown = 100, .missing = 2, .walked = 100 },
+		    .version = PP_PYVERSION(3, 11) },
+		  NULL,
+		  NULL },
+		/* Named by the walk for a moment only. */
+		{ { .coverage = { .bare = 90, .shown = 10, .missing = 90, .walked = 10 },
+		    .version = PP_PYVERSION(3, 11) },
+		  "no trampolines",
+		  "3.12" },
+		/* Asleep: will be named; may be, for all that is known; will not be. */
+		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_YES }, NULL, NULL },
+		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_UNKNOWN }, NULL, NULL },
+		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_NO }, "no trampolines", "3.12" },
 	};
 
 	(void)state;
@@ -295,8 +396,10 @@ int main(void)
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_coverage),
 		cmocka_unit_test(test_named_by),
+		cmocka_unit_test(test_bare),
 		cmocka_unit_test(test_native_names),
 		cmocka_unit_test(test_trampolines),
+		cmocka_unit_test(test_asleep),
 		cmocka_unit_test(test_remedies),
 		cmocka_unit_test(test_every_refusal_has_a_remedy),
 		cmocka_unit_test(test_spawned),

@@ -192,10 +192,12 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 	got.fd = TAKE_FD(*fd);
 }
 
+static bool want_dump;
+
 static int perfmap(pid_t pid)
 {
 	begin();
-	return wait_for(pp_reader_perfmap(reader, any(pid), on_perfmap, NULL));
+	return wait_for(pp_reader_perfmap(reader, any(pid), want_dump, on_perfmap, NULL));
 }
 
 static void on_read(void *userdata, int error, uint64_t size, const void *data, size_t len)
@@ -583,6 +585,34 @@ static void test_perfmap_held(void **state)
 	stop_target(pid);
 }
 
+static void map_jitdump(void) /* to be noticed, without holding it open */
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/jit-%d.dump", getpid());
+	fd = open(path, O_RDWR | O_CREAT, 0666);
+	if (pp_write_full(fd, "dump", 4) < 0 ||
+	    mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+		_exit(1);
+	close(fd);
+	hold_map();
+}
+
+static void test_jitdump(void **state)
+{
+	pid_t pid = start_target(map_jitdump, true);
+
+	(void)state;
+	for (int i = 1; i >= 0; i--) {
+		want_dump = i;
+		assert_return_code(perfmap(pid), 0);
+		assert_fd_holds(got.fd, i ? "dump" : "held");
+		close(got.fd);
+	}
+	stop_target(pid);
+}
+
 static void become_nobody(void)
 {
 	if (setresuid(NOBODY, NOBODY, NOBODY) < 0)
@@ -676,6 +706,76 @@ static void test_perfmap_by_path(void **state)
 	assert_null(pp_perfmap_answer_text(PP_PERFMAP_HELD));
 	stop_target(pid);
 	assert_int_equal(perfmap(pid), -ESRCH);
+}
+
+/* ---- A close look -----------------------------------------------------------------------------
+ */
+
+static struct pp_examined examined;
+
+static void on_examined(void *userdata, int error, const struct pp_examined *e)
+{
+	(void)userdata;
+	got.done = true;
+	got.error = error;
+	if (!e)
+		return;
+	examined = *e;
+	memcpy(got.data, e->code, e->code_len);
+}
+
+static int examine(pid_t pid, uint64_t code, size_t len, int map_fd)
+{
+	begin();
+	return wait_for(pp_reader_examine(reader, any(pid), code, len, map_fd, on_examined, NULL));
+}
+
+static void expect_tmp(pid_t pid, enum pp_tmp tmp)
+{
+	assert_return_code(examine(pid, 0, 0, -1), 0);
+	assert_int_equal(examined.tmp, tmp);
+	assert_int_equal(examined.code_len, 0);
+	assert_int_equal(examined.map_bytes, -1);
+}
+
+static void test_examine(void **state)
+{
+	static const uint8_t code[] = "some bytes of a target";
+	pid_t pid = start_target(become_nobody, true);
+	_cleanup_close_ int fd = memfd_create("map", MFD_CLOEXEC);
+	char tmp[256], moved[256];
+
+	(void)state;
+	in_root(tmp, sizeof(tmp), "/tmp");
+	in_root(moved, sizeof(moved), "/moved");
+	assert_return_code(ftruncate(fd, 12345), 0);
+	assert_return_code(examine(pid, (uintptr_t)code, sizeof(code), fd), 0);
+	assert_int_equal(examined.map_bytes, 12345);
+	assert_int_equal(examined.code_len, sizeof(code));
+	assert_memory_equal(got.data, code, sizeof(code));
+	assert_return_code(examine(pid, (uintptr_t)code, SIZE_MAX, -1), 0);
+	assert_in_range(examined.code_len, 0, PP_CODE_MAX);
+	assert_return_code(examine(pid, 16, 8, -1), 0); /* nothing is mapped there */
+	assert_int_equal(examined.code_len, 0);
+
+	assert_return_code(chmod(tmp, 0755), 0);
+	expect_tmp(pid, PP_TMP_DENIED);
+	assert_return_code(chmod(tmp, 01777), 0);
+	expect_tmp(pid, PP_TMP_GOOD);
+	assert_return_code(mount("none", tmp, "tmpfs", MS_RDONLY, NULL), 0);
+	expect_tmp(pid, PP_TMP_READ_ONLY);
+	assert_return_code(umount(tmp), 0);
+	assert_return_code(rename(tmp, moved), 0);
+	expect_tmp(pid, PP_TMP_MISSING);
+	put_file("/tmp", "no directory", -1);
+	expect_tmp(pid, PP_TMP_MISSING);
+	assert_return_code(unlink(tmp), 0);
+	assert_return_code(symlink("/moved", tmp), 0); /* within its root */
+	expect_tmp(pid, PP_TMP_GOOD);
+	assert_return_code(unlink(tmp), 0);
+	assert_return_code(rename(moved, tmp), 0);
+	stop_target(pid);
+	assert_int_equal(examine(pid, 0, 0, -1), -ESRCH);
 }
 
 /* ---- Chunks ------------------------------------------------------------------------------------
@@ -823,7 +923,7 @@ static void test_user_who_keeps_it_waiting(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(pids) && !shared[0]; i++) {
 		target.pid = pids[i];
 		begin();
-		r = wait_for(pp_reader_perfmap(reader, target, on_perfmap, NULL));
+		r = wait_for(pp_reader_perfmap(reader, target, false, on_perfmap, NULL));
 		assert_int_equal(r, i < 3 ? -ETIMEDOUT : -EBUSY);
 	}
 	if (!shared[0]) {
@@ -876,8 +976,10 @@ int main(int argc, char **argv)
 		TEST(test_identify_of_the_dead),
 		TEST(test_identify_refuses),
 		TEST(test_perfmap_held),
+		TEST(test_jitdump),
 		TEST(test_perfmap_of_dropped_privileges),
 		TEST(test_perfmap_by_path),
+		TEST(test_examine),
 		TEST(test_read),
 		TEST(test_debugfile),
 		TEST(test_never_answers),

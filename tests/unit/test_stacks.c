@@ -104,6 +104,14 @@ static uint32_t same_frame(void *userdata, uint32_t frame)
 	return frame;
 }
 
+/* In pieces of an odd size. */
+static void sweep(struct pp_stacks *s)
+{
+	while (pp_stacks_sweep(s, 37))
+		;
+	pp_stacks_collected(s);
+}
+
 static void a_sweep_moves_nothing(void **state)
 {
 	_cleanup_(pp_stacks_freep) struct pp_stacks *s = NULL;
@@ -116,13 +124,14 @@ static void a_sweep_moves_nothing(void **state)
 	for (int round = 0; round < 5; round++) {
 		add_all(s);
 		nr = 0;
+		pp_stacks_collect(s, same_frame, NULL);
 		for (size_t i = 0; i < STACKS; i++) {
 			if (random() % 5)
 				continue;
 			pp_stacks_mark(s, stacks[i].node);
 			kept[nr++] = stacks[i];
 		}
-		pp_stacks_sweep(s, same_frame, NULL);
+		sweep(s);
 		qsort(kept, nr, sizeof(*kept), compare);
 		assert_int_equal(pp_stacks_count(s), beginnings(kept, nr));
 		for (size_t i = 0; i < nr; i++) {
@@ -133,7 +142,8 @@ static void a_sweep_moves_nothing(void **state)
 			assert_int_equal(node, kept[i].node);
 		}
 	}
-	pp_stacks_sweep(s, same_frame, NULL);
+	pp_stacks_collect(s, same_frame, NULL);
+	sweep(s);
 	assert_int_equal(pp_stacks_count(s), 0);
 	assert_int_equal(pp_stacks_bound(s), 1);
 }
@@ -153,9 +163,10 @@ static void equal_nodes_may_meet_in_a_sweep(void **state)
 	assert_int_equal(pp_stacks_new(&s, 1U << 20), 0);
 	make_stacks(3);
 	add_all(s);
+	pp_stacks_collect(s, merge_frame, NULL);
 	for (size_t i = 0; i < STACKS; i++)
 		pp_stacks_mark(s, stacks[i].node);
-	pp_stacks_sweep(s, merge_frame, NULL);
+	sweep(s);
 	for (size_t i = 0; i < STACKS; i++) {
 		for (size_t k = 0; k < stacks[i].nr; k++)
 			stacks[i].frames[k] &= ~1U;
@@ -165,6 +176,45 @@ static void equal_nodes_may_meet_in_a_sweep(void **state)
 	add_all(s);
 	for (size_t i = 0; i < STACKS; i++)
 		assert_path(s, &stacks[i]);
+}
+
+/* Stacks come all through a collection: each is kept, and stays what it was. */
+static void stacks_come_during_a_collection(void **state)
+{
+	_cleanup_(pp_stacks_freep) struct pp_stacks *s = NULL;
+	static bool taken[STACKS];
+
+	(void)state;
+	assert_int_equal(pp_stacks_new(&s, 1U << 20), 0);
+	for (unsigned int seed = 4; seed < 12; seed++) {
+		make_stacks(seed);
+		/* Half of them are there before, and none of those is marked. */
+		for (size_t i = 0; i < STACKS / 2; i++)
+			assert_int_equal(
+				pp_stacks_get(s, stacks[i].frames, stacks[i].nr, &stacks[i].node),
+				0);
+		memset(taken, 0, sizeof(taken));
+		pp_stacks_collect(s, same_frame, NULL);
+		do {
+			size_t i = (size_t)random() % STACKS;
+
+			taken[i] = true;
+			assert_int_equal(
+				pp_stacks_get(s, stacks[i].frames, stacks[i].nr, &stacks[i].node),
+				0);
+		} while (pp_stacks_sweep(s, (uint32_t)random() % 20));
+		pp_stacks_collected(s);
+		for (size_t i = 0; i < STACKS; i++) {
+			uint32_t node;
+
+			if (!taken[i])
+				continue;
+			assert_path(s, &stacks[i]);
+			assert_int_equal(pp_stacks_get(s, stacks[i].frames, stacks[i].nr, &node),
+					 0);
+			assert_int_equal(node, stacks[i].node);
+		}
+	}
 }
 
 static void stacks_are_bounded(void **state)
@@ -259,6 +309,7 @@ int main(void)
 		cmocka_unit_test(a_node_is_a_stack),
 		cmocka_unit_test(a_sweep_moves_nothing),
 		cmocka_unit_test(equal_nodes_may_meet_in_a_sweep),
+		cmocka_unit_test(stacks_come_during_a_collection),
 		cmocka_unit_test(stacks_are_bounded),
 		cmocka_unit_test(the_deepest_stack_fits),
 		cmocka_unit_test(counts_agree_with_plain_arrays),

@@ -301,6 +301,57 @@ static void test_choice(void **state)
 	close_files(&f);
 }
 
+/*
+ * A loop with so many parts that are seldom run: the compiler puts them elsewhere, under another
+ * entry of .eh_frame. Alone: without them.
+ */
+static const char loop_source[] =
+	"void seldom(int) __attribute__((cold, noinline));\n"
+	"void seldom(int n) { __asm__ volatile(\"\" : : \"r\"(n)); }\n"
+	"#ifdef ALONE\n"
+	"#define CASE(n)\n"
+	"#else\n"
+	"#define CASE(n) if (x[i + n] < 0) { seldom(n); x[n] = i; }\n"
+	"#endif\n"
+	"int _PyEval_EvalFrameDefault(volatile int *x, int n)\n"
+	"{\n"
+	"	int sum = 0;\n"
+	"	for (int i = 0; i < n; i++) {\n"
+	"		CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)\n"
+	"		sum += x[i];\n"
+	"	}\n"
+	"	return sum;\n"
+	"}\n"
+	"int neighbour(int x) { return x + 1; }\n";
+
+static void test_cold_loop(void **state)
+{
+	uint64_t cold, loop, neighbour;
+	struct files f;
+
+	(void)state;
+	scratch_source("loop.c", loop_source);
+	scratch_run("gcc -O2 -fPIC -shared -o loop.so loop.c");
+	cold = scratch_address("loop.so", "_PyEval_EvalFrameDefault.cold");
+	loop = scratch_address("loop.so", "_PyEval_EvalFrameDefault");
+	neighbour = scratch_address("loop.so", "neighbour");
+	scratch_run("strip loop.so");
+	open_files(&f, "loop.so", NULL);
+	assert_string_equal(name_at(&f, cold), "_PyEval_EvalFrameDefault.cold");
+	assert_int_equal(hit.start, cold);
+	assert_string_equal(name_at(&f, cold + hit.size - 1), "_PyEval_EvalFrameDefault.cold");
+	assert_string_equal(name_at(&f, cold + hit.size), "");
+	assert_string_equal(name_at(&f, loop), "_PyEval_EvalFrameDefault");
+	assert_string_equal(name_at(&f, neighbour), "neighbour");
+	close_files(&f);
+
+	scratch_run("gcc -O2 -DALONE -fPIC -shared -o alone.so loop.c && strip alone.so");
+	open_files(&f, "alone.so", NULL);
+	for (uint64_t at = 0; at < 0x2000; at++)
+		assert_null(strstr(name_at(&f, at), ".cold"));
+	close_files(&f);
+}
+
 static void test_demangle(void **state)
 {
 	static const struct {
@@ -338,6 +389,45 @@ static void test_demangle(void **state)
 	assert_string_equal(small, "abcdefg");
 	pp_demangle("abcdefgh", small, sizeof(small));
 	assert_string_equal(small, "abcd...");
+}
+
+/*
+ * Names whose demangled form doubles with each of 60 steps: a pair of what the step before it made.
+ * C++ counts its substitutions, Rust refers back to offsets.
+ */
+static void test_demangle_doubling(void **state)
+{
+	static const char base36[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	static const char base62[] =
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	char cpp[4096] = "_Z1fI1AIiiE", rust[4096] = "_RINvC1a1bTmmE", buf[PP_ELF_NAME_MAX];
+	size_t pair = strlen("INvC1a1b");
+
+	(void)state;
+	for (int i = 0; i < 60; i++) {
+		size_t at = strlen(rust) - strlen("_R");
+		char back[4] = { 0 }, number[4] = "";
+		size_t digits = 0;
+
+		if (i >= 36)
+			number[digits++] = base36[i / 36];
+		number[digits] = base36[i % 36];
+		sprintf(cpp + strlen(cpp), "S0_IS%s_S%s_E", number, number);
+		digits = 0;
+		if (pair - 1 >= 62)
+			back[digits++] = base62[(pair - 1) / 62];
+		back[digits] = base62[(pair - 1) % 62];
+		sprintf(rust + strlen(rust), "TB%s_B%s_E", back, back);
+		pair = at;
+	}
+	strcat(cpp, "Evv");
+	strcat(rust, "E");
+	assert_int_equal(pp_demangle(rust, buf, sizeof(buf)), sizeof(buf) - 1);
+	assert_int_equal(strncmp(buf, "a::b::<(u32, u32), ((u32, u32), (u32, u32)), ", 45), 0);
+	assert_string_equal(buf + sizeof(buf) - 4, "...");
+	assert_int_equal(pp_demangle(cpp, buf, sizeof(buf)), sizeof(buf) - 1);
+	assert_int_equal(strncmp(buf, "f<A<int, int>, ", 15), 0);
+	assert_string_equal(buf + sizeof(buf) - 4, "...");
 }
 
 static void test_identity(void **state)
@@ -423,7 +513,8 @@ int main(void)
 		cmocka_unit_test(test_minidebug),  cmocka_unit_test(test_minidebug_bomb),
 		cmocka_unit_test(test_debug_file), cmocka_unit_test(test_debuglink),
 		cmocka_unit_test(test_plt),	   cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_demangle),   cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_demangle),   cmocka_unit_test(test_demangle_doubling),
+		cmocka_unit_test(test_identity),   cmocka_unit_test(test_cold_loop),
 		cmocka_unit_test(test_libc),	   cmocka_unit_test(test_no_neighbours),
 	};
 

@@ -270,6 +270,33 @@ static void test_reply_too_large(void **state _unused_)
 	assert_int_equal(pp_varlink_reply(&v, "a.b.TooLarge", NULL, false, -1), 0);
 }
 
+/* Parameters as text make the same message as parameters as JSON. */
+static void test_reply_text(void **state _unused_)
+{
+	static const char text[] = "{\"processes\":[],\"hidden\":3}";
+	_cleanup_buf_ struct pp_buf parameters = { 0 }, small = { .max = 16 };
+	_cleanup_(pp_varlink_done) struct pp_varlink v;
+	struct pp_varlink_message m = { 0 };
+	struct pp_varlink_out *out;
+
+	assert_int_equal(pp_buf_add(&parameters, text, strlen(text)), 0);
+	pp_varlink_init(&v);
+	assert_int_equal(pp_varlink_reply_text(&v, &parameters), -EPROTO);
+	FEED(&v, "{\"method\":\"a.b.C\"}");
+	assert_int_equal(pp_varlink_next(&v, &m), 1);
+	pp_varlink_message_done(&m);
+	assert_int_equal(pp_varlink_reply_text(&v, &parameters), 0);
+	assert_int_equal(pp_varlink_reply_text(&v, &parameters), -EPROTO);
+	out = pp_varlink_pending(&v);
+	assert_non_null(out);
+	assert_int_equal(out->bytes.data[out->bytes.len - 1], 0);
+	assert_int_equal(pp_varlink_parse_reply(&m, out->bytes.data, out->bytes.len - 1), 0);
+	assert_int_equal(json_integer_value(json_object_get(m.parameters, "hidden")), 3);
+	pp_varlink_message_done(&m);
+	assert_int_equal(pp_varlink_format_text(&small, &parameters), -ENOBUFS);
+	assert_int_equal(small.len, 0);
+}
+
 /* A descriptor is closed when its reply has left, and also when it never does. */
 static void test_descriptor_owned(void **state _unused_)
 {
@@ -361,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_broken_stays_broken),
 		cmocka_unit_test(test_queue_bound),
 		cmocka_unit_test(test_reply_too_large),
+		cmocka_unit_test(test_reply_text),
 		cmocka_unit_test(test_descriptor_owned),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_params),

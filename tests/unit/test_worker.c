@@ -83,7 +83,7 @@ static void load_fd(int fd)
 	struct pp_file_key key = key_of(fd);
 
 	result = (struct result){ .table = -1 };
-	assert_int_equal(pp_worker_load(worker, fd, &key, on_loaded, &result), 0);
+	assert_int_equal(pp_worker_load(worker, 0, fd, &key, on_loaded, &result), 0);
 	wait_done();
 }
 
@@ -100,7 +100,8 @@ static void ask_names(const char *path, const uint64_t *addresses, size_t n)
 	struct pp_file_key key = key_of(fd);
 
 	result = (struct result){ .table = -1 };
-	assert_int_equal(pp_worker_names(worker, fd, &key, -1, addresses, n, on_names, &result), 0);
+	assert_int_equal(pp_worker_names(worker, 0, fd, &key, -1, addresses, n, on_names, &result),
+			 0);
 	wait_done();
 }
 
@@ -187,7 +188,7 @@ static void test_names(void **state)
 		assert_int_equal(result.names[2].size, 0);
 		assert_string_equal(result.text[3], "first");
 	}
-	assert_int_equal(pp_worker_names(worker, 0, &(struct pp_file_key){ 0 }, -1, asked, 0,
+	assert_int_equal(pp_worker_names(worker, 0, -1, &(struct pp_file_key){ 0 }, -1, asked, 0,
 					 on_names, NULL),
 			 -EINVAL);
 	/* the file rewritten: another key, other names */
@@ -215,8 +216,8 @@ static void test_debug_fd(void **state)
 	debug = scratch_open("dbg.debug");
 	key = key_of(fd);
 	result = (struct result){ .table = -1 };
-	assert_int_equal(pp_worker_names(worker, fd, &key, debug, &address, 1, on_names, &result),
-			 0);
+	assert_int_equal(
+		pp_worker_names(worker, 0, fd, &key, debug, &address, 1, on_names, &result), 0);
 	wait_done();
 	assert_string_equal(result.text[0], "inner");
 }
@@ -344,6 +345,8 @@ static int lying_worker(int sock, const char *lie)
 			pp_close(fds[i]);
 		if (!strcmp(lie, "die"))
 			abort();
+		if (!strcmp(lie, "slow"))
+			usleep(20000);
 		if (q.head.kind == PP_WIRE_LOAD ? lie_in_load(sock, lie)
 						: lie_in_names(sock, lie, q.head.addresses[0]))
 			return 1;
@@ -403,6 +406,106 @@ static void test_crash(void **state)
 	(void)state;
 	assert_int_equal(answer_to("die", false), -EPIPE);
 	assert_int_equal(pp_counters[PP_C_worker_failed], failed + 1);
+}
+
+/* ---- Users ------------------------------------------------------------------------------------
+ */
+
+static uid_t served[128];
+static size_t nr_served;
+
+static void on_served(void *userdata, _unused_ int error, _unused_ const struct pp_elf_info *info,
+		      int table_fd)
+{
+	served[nr_served++] = (uid_t)(uintptr_t)userdata;
+	pp_close(table_fd);
+}
+
+/* A request of this user's, to be answered later. */
+static int submit_as(uid_t uid)
+{
+	_cleanup_close_ int fd = scratch_open("/bin/true");
+	struct pp_file_key key = key_of(fd);
+
+	return pp_worker_load(worker, uid, fd, &key, on_served, (void *)(uintptr_t)uid);
+}
+
+static void wait_served(size_t n)
+{
+	while (nr_served < n)
+		assert_true(sd_event_run(event, 10 * USEC_PER_SEC) > 0);
+}
+
+/* Who has used the worker less is served before all that wait of who has used it more; root never
+ * owes anything. */
+static void test_turns(void **state)
+{
+	struct pp_worker *honest = worker;
+	static const uid_t wanted[] = { 1000, 1000, 1001, 0, 1001, 1000, 1000 };
+
+	(void)state;
+	setenv(LIE, "slow", 1);
+	nr_served = 0;
+	assert_int_equal(pp_worker_new(&worker, event), 0);
+	assert_int_equal(submit_as(1000), 0);
+	wait_served(1);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(submit_as(1000), 0);
+	assert_int_equal(submit_as(1001), 0);
+	assert_int_equal(submit_as(1001), 0);
+	assert_int_equal(submit_as(0), 0);
+	wait_served(ARRAY_SIZE(wanted));
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		assert_int_equal(served[i], wanted[i]);
+	unsetenv(LIE);
+	pp_worker_free(worker);
+	worker = honest;
+}
+
+/* One user's waiting requests leave room for the others'. */
+static void test_share(void **state)
+{
+	struct pp_worker *honest = worker;
+	int taken = 0;
+
+	(void)state;
+	setenv(LIE, "slow", 1);
+	assert_int_equal(pp_worker_new(&worker, event), 0);
+	while (submit_as(1000) == 0)
+		taken++;
+	assert_in_range(taken, 2, 100);
+	assert_int_equal(submit_as(1000), -EBUSY);
+	assert_false(pp_worker_owes(worker, 1000));
+	assert_int_equal(submit_as(1001), 0);
+	unsetenv(LIE);
+	nr_served = 0;
+	pp_worker_free(worker); /* all are told */
+	assert_int_equal(nr_served, taken + 1);
+	worker = honest;
+}
+
+/* Whose files crash the worker is turned away after a few; others are served all the same. */
+static void test_debt(void **state)
+{
+	struct pp_worker *honest = worker;
+	int crashes = 0;
+
+	(void)state;
+	setenv(LIE, "die", 1);
+	nr_served = 0;
+	assert_int_equal(pp_worker_new(&worker, event), 0);
+	while (submit_as(1000) == 0)
+		wait_served((size_t)++crashes);
+	assert_in_range(crashes, 2, 6);
+	assert_true(pp_worker_owes(worker, 1000));
+	assert_int_equal(submit_as(1000), -EBUSY);
+	unsetenv(LIE);
+	assert_false(pp_worker_owes(worker, 1001));
+	assert_int_equal(submit_as(1001), 0);
+	wait_served((size_t)crashes + 1);
+	assert_int_equal(served[crashes], 1001);
+	pp_worker_free(worker);
+	worker = honest;
 }
 
 /* ---- The sandbox ------------------------------------------------------------------------------
@@ -522,7 +625,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_no_table), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_debug_fd), cmocka_unit_test(test_many_names),
 		cmocka_unit_test(test_lies),	 cmocka_unit_test(test_crash),
-		cmocka_unit_test(test_sandbox),
+		cmocka_unit_test(test_turns),	 cmocka_unit_test(test_share),
+		cmocka_unit_test(test_debt),	 cmocka_unit_test(test_sandbox),
 	};
 
 	if (argc == 3 && !strcmp(argv[1], "--child"))

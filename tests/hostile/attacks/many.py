@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Too much of what is ordinary: KIND."""
+
+import os
+import sys
+import time
+
+import code_in_files as code
+import elf_files as elf
+
+HOME, KIND = sys.argv[1:]
+
+
+def two_files():
+    return [elf.build(os.path.join(HOME, f"file-{n}"), []) for n in range(2)]
+
+
+def mappings():
+    """As many as the kernel lets a process have, none of which joins its neighbour."""
+    fds = [os.open(path, os.O_RDONLY) for path in two_files()]
+    last = code.map_file(f"/proc/self/fd/{fds[0]}", elf.CODE + 4096)
+    n = 0
+    while n < 100_000:
+        where = code.libc.mmap(None, 4096, code.READ_EXEC, code.PRIVATE, fds[n % 2], 0)
+        if where == code.FAILED:
+            break
+        n += 1
+    print(f"made {n}", flush=True)
+    while True:
+        code.run(last + elf.CODE, 0.1)
+
+
+def remapping():
+    """Ranges that show another file all the time, among many."""
+    fds = [os.open(path, os.O_RDONLY) for path in two_files()]
+    held = [code.map_file(f"/proc/self/fd/{fds[n % 2]}") for n in range(3000)]
+    n = 0
+    while True:
+        n += 1
+        code.libc.mmap(
+            held[n % 3000], 4096, code.READ_EXEC, code.PRIVATE | code.FIXED, fds[n // 3000 % 2], 0
+        )
+
+
+def program(name, text):
+    """The smallest program: code alone."""
+    path = os.path.join(HOME, name)
+    with open(path, "wb") as out:
+        head = elf.header(kind=2, entry=0x400000 + elf.CODE)
+        out.write(head + elf.program(elf.CODE + 4096, address=0x400000))
+        out.seek(elf.CODE)
+        out.write(text + bytes(4096 - len(text)))
+    os.chmod(path, 0o755)
+    return path
+
+
+def execs():
+    """Programs that end at once, from several processes."""
+    path = program("ends", b"\xb8\x3c\0\0\0\x31\xff\x0f\x05")  # exit(0)
+    for _ in range(3):
+        if os.fork() == 0:
+            break
+    n = 0
+    started = time.monotonic()
+    while True:
+        os.waitpid(os.posix_spawn(path, ["ends"], {}), 0)
+        n += 1
+        if n % 500 == 0:
+            print(f"ran {4 * n / (time.monotonic() - started):.0f}", flush=True)
+
+
+def processes():
+    """5,000 children that wait."""
+    path = program("waits", b"\xb8\x22\0\0\0\x0f\x05\xeb\xf7")  # pause(), again and again
+    n = 0
+    while n < 5000:
+        try:
+            os.posix_spawn(path, ["waits"], {})
+        except OSError:
+            break
+        n += 1
+    print(f"made {n}", flush=True)
+    while True:
+        pass
+
+
+print("ready", flush=True)
+{"mappings": mappings, "remapping": remapping, "execs": execs, "processes": processes}[KIND]()

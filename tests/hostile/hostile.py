@@ -1,0 +1,445 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Attacks on the daemon by processes without privilege, and the judgement that all of them get.
+
+A test program here is a table: one Row an attack, then `hostile.main(ROWS)`. An attack is a program
+in attacks/, run as a user of its own (no two rows share one: who made the reader hang is in debt
+for a while) in a session of its own, with bounded resources. It prints `ready` once it attacks, and
+goes on until it is killed. What only root can lay in its way is laid by the row's before().
+
+Whatever a row says of itself, during the attack and after it:
+
+- a bystander, a CPython of another user that makes functions all the time, has the right stack and
+  every name in at least 99.9% of its samples;
+- the daemon answers all along; its memory stays below BUDGET, its reader's below READER_BUDGET;
+- no turn of its loop took longer than TURN_USEC. The daemon's figure is the longest since its start,
+  so the first row that passes the limit fails, and the next gets a new daemon;
+- the secret, a file that only root may read, was opened and read by nobody. It is a perf map that
+  names every place where a trampoline may lie, so a reader that takes it in shows its name;
+- the counters that the row names have risen, and `ps` and `doctor` say what it says they must.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import pyprof
+from pyprof import Failed, expect
+
+MIB = 1 << 20
+
+# What the daemon's tables may hold by their own limits: perf maps 128 MiB (PP_PERFMAPS_MEMORY_MAX),
+# names 64 (PP_STORE_STRINGS_MAX), processes 16 (PP_PROCESSES_BYTES_MAX), unwind tables 32
+# (PP_DEFAULT_TABLES_BYTES); and 16 for the program, stacks and counts of this short a life.
+BUDGET = 256 * MIB
+# The reader holds one process's mappings (PP_SCAN_MAPS_MAX) and one message at a time.
+READER_BUDGET = 32 * MIB
+TURN_USEC = 50000
+
+# A bystander's samples: enough that one without a name is not yet a failure.
+HERTZ = 499
+NAMED = 0.999
+
+# Also the rows that take long.
+LONG = bool(os.environ.get("HOSTILE_LONG"))
+
+BYSTANDER = 64000
+ATTACKERS = 64001  # the first row's user; no system gives these numbers out
+
+# What an attacker may use, beyond being one process among others.
+LIMITS = ("--nproc=4096", f"--as={4 << 30}", f"--fsize={16 << 30}", "--nofile=4096", "--core=0")
+
+SECRET_NAME = "only_root_knows_this"
+# ASLR is off for attackers: the kernel lays their anonymous memory below here.
+SECRET_LINE = f"7fff00000000 f7fff000 py::{SECRET_NAME}:/root/secret.py\n"
+
+
+class Row:
+    """One attack."""
+
+    def __init__(
+        self, title, attack, *arguments, counters=None, problem=None, seconds=3, before=None,
+        check=None, after=None, privileges=(), limits=LIMITS, long=False,
+    ):  # fmt: skip
+        """attack: a file in attacks/, with its arguments. counters: by name, the least rise. problem:
+        what `ps` and `doctor` say of the attacker, in part. before(stage, uid): run as root, returns
+        further arguments. check(stage, attack): more to be judged while it runs. after(stage):
+        cleans up behind before(). privileges: a command that runs the rest as root would, before it
+        becomes the attacker. long: only for `make test-hostile`."""
+        self.title = title
+        self.attack = attack
+        self.arguments = arguments
+        self.counters = counters or {}
+        self.problem = problem
+        self.seconds = seconds
+        self.before = before
+        self.check = check
+        self.after = after
+        self.privileges = privileges
+        self.limits = limits
+        self.long = long
+
+
+# ---- What the judgement rests on -----------------------------------------------------------------
+
+
+class Secret:
+    """A root-only perf map, and who opened or read it, by fanotify."""
+
+    OPEN, ACCESS = 0x20, 0x01
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "w", encoding="ascii") as out:
+            out.write(SECRET_LINE)
+        os.chmod(path, 0o600)
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.fanotify_mark.argtypes = [
+            ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_int, ctypes.c_char_p,
+        ]  # fmt: skip
+        self.fd = libc.fanotify_init(0x3, os.O_RDONLY | os.O_CLOEXEC)  # CLOEXEC, NONBLOCK
+        if self.fd < 0 or libc.fanotify_mark(
+            self.fd, 1, self.OPEN | self.ACCESS, -100, os.fsencode(path)
+        ):
+            raise pyprof.Skip(f"no fanotify here: {os.strerror(ctypes.get_errno())}")
+        # A watch that sees nothing proves nothing.
+        with open(path, encoding="ascii") as source:
+            source.read()
+        expect(self.events(), "fanotify does not tell of a file that was read")
+
+    def events(self):
+        """(pid, name, what) of all since the last call."""
+        seen = []
+        while select.select([self.fd], [], [], 0)[0]:
+            data = os.read(self.fd, 65536)
+            while data:
+                length, _v, _r, _m, mask, fd, pid = struct.unpack_from("=IBBHQii", data)
+                os.close(fd)
+                seen.append((pid, self.name_of(pid), hex(mask)))
+                data = data[length:]
+        return seen
+
+    @staticmethod
+    def name_of(pid):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as source:
+                return source.read().strip()
+        except OSError:
+            return "?"
+
+    def close(self):
+        os.close(self.fd)
+
+
+class Watch(threading.Thread):
+    """Asks the daemon for its status all along, and keeps the worst of what it says."""
+
+    def __init__(self, daemon):
+        super().__init__(daemon=True)
+        self.daemon_ = daemon
+        self.ended = threading.Event()
+        self.problem = None
+        self.answers = 0
+        self.rss = self.reader_rss = 0
+
+    def run(self):
+        while not self.ended.wait(0.1):
+            try:
+                self.rss = max(self.rss, self.daemon_.call("GetStatus")["rss_bytes"])
+                self.reader_rss = max(self.reader_rss, reader_rss(self.daemon_))
+                self.answers += 1
+            except (OSError, Failed) as error:
+                self.problem = f"the daemon did not answer: {error}"
+                return
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+
+
+def reader_rss(daemon):
+    """The memory of the daemon's reader, its worst one if some are abandoned."""
+    worst = 0
+    pid = daemon.process.pid
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as source:
+        children = source.read().split()
+    for child in children:
+        try:
+            with open(f"/proc/{child}/status", encoding="utf-8", errors="replace") as source:
+                text = source.read()
+        except OSError:
+            continue
+        found = re.search(r"^VmRSS:\s+(\d+) kB", text, re.M)
+        if "pyprofd-reader" in text and found:
+            worst = max(worst, int(found.group(1)) << 10)
+    return worst
+
+
+# The bystander's stacks, root first; everything else is wrong. A caller is seen alone for the few
+# instructions between a call and the callee's first.
+CHAIN = re.compile(
+    r"<module>:\S*/bystander\.py;trunk:\S*/bystander\.py"
+    r"(;<module>:made-\d+|;branch_(\d+):made-\2(;leaf_\2:made-\2)?)?"
+)
+
+
+def is_right(stack):
+    """A complete stack of the bystander: every Python frame named, in order, none missing."""
+    frames = ";".join(pyprof.python_frames(stack))
+    return not pyprof.is_truncated(stack) and bool(CHAIN.fullmatch(frames))
+
+
+# ---- The stage -----------------------------------------------------------------------------------
+
+
+class Stage:
+    """The daemon, the bystander, the secret, and a place for attackers."""
+
+    def __init__(self):
+        self.stack = contextlib.ExitStack()
+        self.work = None
+        self.daemon = None
+
+    def __enter__(self):
+        pyprof.need_root()
+        for command in ("setpriv", "prlimit", "setarch"):
+            pyprof.need(command)
+        with contextlib.ExitStack() as stack:
+            self.work = stack.enter_context(pyprof.WorkDir())
+            for name in ("bystander.py", *(f"attacks/{n}" for n in os.listdir(f"{HERE}/attacks"))):
+                if name.endswith((".py", ".c")):
+                    shutil.copy(os.path.join(HERE, name), self.work / os.path.basename(name))
+            self.python = reachable(pyprof.any_python(), stack, self.work)
+            os.mkdir(self.work / "closed", 0o711)  # nobody lists it, anybody walks through it
+            self.secret = Secret(self.work / "closed/secret.map")
+            stack.callback(self.secret.close)
+            stack.callback(self.stop_daemon)
+            self.start_daemon()
+            self.bystander = stack.enter_context(self.run_as(BYSTANDER, "bystander.py", ["-X", "perf"]))
+            self.bystander.wait_for("ready")
+            self.warm_up()
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception):
+        self.stack.__exit__(*exception)
+
+    def start_daemon(self):
+        self.daemon = pyprof.Daemon().__enter__()
+
+    def warm_up(self):
+        """Until the daemon has the tables of all that the bystander maps, and its names."""
+
+        def all_right():
+            stacks = self.record(0.5)
+            return stacks and all(is_right(stack) for stack in stacks)
+
+        pyprof.wait_until(all_right, pyprof.START_SECONDS, "the bystander's stacks to be right")
+
+    def stop_daemon(self):
+        if self.daemon:
+            daemon, self.daemon = self.daemon, None
+            daemon.__exit__(None, None, None)
+
+    def run_as(self, uid, script, options=(), arguments=(), limits=LIMITS, privileges=()):
+        """A Python program of this directory, started as the user."""
+        become = [
+            "prlimit", *limits, "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
+            "setarch", "-R",
+        ]  # fmt: skip
+        *enter, interpreter = self.python
+        command = [
+            *privileges, *enter, *become, interpreter, *options, self.work / script,
+            *map(str, arguments),
+        ]  # fmt: skip
+        # From /tmp: a Python in a chroot has this directory at its own place, so the same one.
+        return pyprof.Program(command, cwd="/tmp")
+
+    def home(self, uid):
+        """A directory that belongs to the user."""
+        path = self.work / f"home-{uid}"
+        os.makedirs(path, exist_ok=True)
+        os.chown(path, uid, uid)
+        return path
+
+    def record(self, seconds):
+        """The bystander's stacks, from now on."""
+        return self.daemon.record("-p", self.bystander.pid, "-d", seconds, "-F", HERTZ)
+
+    def listed(self, pid):
+        """What `ps` says of a process, {} if it is not there."""
+        found = self.daemon.json("ps", "--all")["processes"]
+        return next((process for process in found if process["pid"] == pid), {})
+
+    def everything(self):
+        """All that the client would show of now, as text."""
+        return "\n".join(
+            self.daemon.ctl(*words, code=None).stdout
+            for words in (
+                ("report", "--stdio", "--since", "60"), ("ps", "--all"), ("doctor",),
+                ("status",), ("ps", "--all", "--json"), ("doctor", "--json"),
+            )
+        )  # fmt: skip
+
+
+def reachable(command, stack, work):
+    """The command prefix of a Python, for users who may not enter the directory it lies in."""
+    if len(command) > 1:
+        return command
+    prefix = os.path.dirname(os.path.dirname(command[0]))
+    anyone = pyprof.as_nobody("test", "-x", command[0])
+    if subprocess.run(anyone, check=False).returncode == 0:
+        return command
+    place = work / "python"
+    os.mkdir(place)
+    subprocess.run(["mount", "--bind", "-o", "ro", prefix, place], check=True)
+    stack.callback(subprocess.run, ["umount", "-l", place], check=True)
+    # One built as a shared library looks for that where it was installed.
+    return (
+        "env", f"LD_LIBRARY_PATH={place}/lib",
+        os.path.join(place, "bin", os.path.basename(command[0])),
+    )  # fmt: skip
+
+
+# ---- The judgement -------------------------------------------------------------------------------
+
+
+class Judgement:
+    """What was found wrong with one row, all of it."""
+
+    def __init__(self):
+        self.problems = []
+
+    def add(self, good, text):
+        if not good:
+            self.problems.append(text)
+
+    def deliver(self):
+        expect(not self.problems, "\n".join(self.problems))
+
+
+def judge_bystander(judgement, stacks, when):
+    samples = pyprof.samples_of(stacks)
+    wrong = [stack for stack in stacks if not is_right(stack)]
+    share = 1 - pyprof.samples_of(wrong) / max(samples, 1)
+    judgement.add(samples >= 20, f"bystander, {when}: only {samples} samples")
+    judgement.add(
+        share >= NAMED,
+        f"bystander, {when}: {share:.2%} of {samples} samples right, not {NAMED:.1%}; wrong:\n  "
+        + "\n  ".join(f"{stack.count} {';'.join(stack.frames)}" for stack in wrong[:5]),
+    )
+    return samples
+
+
+def judge_refusal(judgement, stage, row, attack, before):
+    """The counters have risen, and people are told."""
+
+    def risen():
+        now = stage.daemon.counters()
+        return all(now[name] - before[name] >= least for name, least in row.counters.items())
+
+    try:
+        pyprof.wait_until(risen, 10, f"{row.counters} to rise")
+    except Failed:
+        now = stage.daemon.counters()
+        rose = {name: now[name] - before[name] for name in row.counters}
+        judgement.add(False, f"counters rose by {rose}, not {row.counters}")
+    if row.problem:
+        try:
+            pyprof.wait_until(
+                lambda: row.problem in stage.listed(attack.pid).get("problem", ""), 10, "the problem"
+            )
+        except Failed:
+            judgement.add(False, f"ps says: {stage.listed(attack.pid)}")
+        doctor = stage.daemon.ctl("doctor", attack.pid, code=None)
+        judgement.add(row.problem in doctor.stdout, f"doctor says: {doctor.stdout}{doctor.stderr}")
+        judgement.add(doctor.returncode == pyprof.UNNAMED, f"doctor ends with {doctor.returncode}")
+
+
+def judge_daemon(judgement, stage, watch):
+    status = stage.daemon.call("GetStatus")
+    turn = status["longest_turn_usec"]
+    judgement.add(watch.problem is None, watch.problem)
+    judgement.add(watch.answers > 0, "the daemon was never asked")
+    judgement.add(watch.rss <= BUDGET, f"the daemon held {watch.rss / MIB:.0f} MiB")
+    judgement.add(watch.reader_rss <= READER_BUDGET, f"its reader held {watch.reader_rss / MIB:.0f} MiB")
+    judgement.add(turn <= TURN_USEC, f"a turn of its loop took {turn / 1000:.1f} ms")
+    events = stage.secret.events()
+    judgement.add(not events, f"the secret was opened or read: {events}")
+    judgement.add(SECRET_NAME not in stage.everything(), "what only root may read was shown")
+    return turn
+
+
+def run_row(stage, row, uid):
+    """Attacks once; Failed with all that was wrong."""
+    judgement = Judgement()
+    before = stage.daemon.counters()
+    watch = Watch(stage.daemon)
+    watch.start()
+    try:
+        extra = row.before(stage, uid) if row.before else ()
+        arguments = [stage.home(uid), *row.arguments, *(extra or ())]
+        with stage.run_as(
+            uid, row.attack, arguments=arguments, limits=row.limits, privileges=row.privileges
+        ) as attack:
+            attack.wait_for("ready")
+            samples = judge_bystander(judgement, stage.record(row.seconds), "during")
+            if row.check:
+                try:
+                    row.check(stage, attack)
+                except Failed as error:
+                    judgement.add(False, str(error))
+            judge_refusal(judgement, stage, row, attack, before)
+        judge_bystander(judgement, stage.record(0.5), "after")
+    finally:
+        watch.stop()
+        if row.after:
+            row.after(stage)
+    turn = judge_daemon(judgement, stage, watch)
+    print(
+        f"#: {row.title}: {samples} samples, turn {turn / 1000:.1f} ms, "
+        f"{watch.rss / MIB:.0f} MiB, reader {watch.reader_rss / MIB:.0f} MiB", flush=True,
+    )  # fmt: skip
+    judgement.deliver()
+
+
+def main(rows):
+    """Runs a table, or the rows whose titles hold an argument's text."""
+    tap = pyprof.Tap()
+    chosen = [
+        (ATTACKERS + number, row) for number, row in enumerate(rows)
+        if (LONG or not row.long)
+        and (not sys.argv[1:] or any(word in row.title for word in sys.argv[1:]))
+    ]  # fmt: skip
+
+    def attack(stage, row, uid):
+        try:
+            run_row(stage, row, uid)
+        except BaseException:
+            # Its longest turn, its memory and what it thinks of users are the last row's.
+            stage.stop_daemon()
+            stage.start_daemon()
+            stage.warm_up()
+            raise
+
+    try:
+        with Stage() as stage:
+            for uid, row in chosen:
+                tap.run(row.title, lambda row=row, uid=uid: attack(stage, row, uid))
+    except pyprof.Skip as reason:
+        for _uid, row in chosen[tap.count:]:
+            tap.line(True, row.title, f" # SKIP {reason}")
+    except Failed as error:
+        tap.line(False, "starts and stops cleanly")
+        pyprof.diagnose(error)
+    tap.finish()
