@@ -127,6 +127,19 @@ static __always_inline __u64 user_word(__u64 address)
 	return value;
 }
 
+/*
+ * The number of the next code object, after the walk: those that are running have lower ones. Who
+ * reads them later knows by it which were made since.
+ */
+static __always_inline void take_next_code(struct pp_walk *w)
+{
+	__u32 number;
+
+	if (w->sample.nr_python && w->chain.interp.next_code &&
+	    !bpf_probe_read_user(&number, sizeof(number), (void *)w->chain.interp.next_code))
+		w->sample.next_code = number;
+}
+
 /* ---- The beginning --------------------------------------------------------------------------- */
 
 /* The chain begins at the cframe's frame. */
@@ -168,6 +181,10 @@ __noinline int enter_state(__u64 state)
 		c->top = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first + 8);
 		c->chunk_end = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first + 16);
 	}
+	/* Of another interpreter's code objects that number says nothing. */
+	if (c->interp.numbered_interp &&
+	    CHAIN_AT(w, __u64, CHAIN_HALF, l->state_interp - first) != c->interp.numbered_interp)
+		c->interp.next_code = 0;
 	c->frame = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_frame - first);
 	c->cframe = c->first_cframe = 0;
 	c->state = state;

@@ -99,7 +99,8 @@ struct pp_sample {
 	__u8 set;	/* the sampling set whose event fired */
 	__u8 end;	/* enum pp_end */
 	__u8 chain_end; /* enum pp_chain_end */
-	__u8 pad[7];
+	__u8 pad[3];
+	__u32 next_code; /* the number of the interpreter's next code object; 0: not known */
 	char comm[PP_COMM_LEN]; /* of the thread group leader: the process's name */
 #ifndef __bpf__
 	__u64 words[];
@@ -244,6 +245,7 @@ enum pp_frames_form {
 struct pp_layout {
 	__u16 state_first, state_bytes; /* what is read of the thread state: these hold the next */
 	__u16 state_frame;		/* the current frame, or the cframe that leads to it */
+	__u16 state_interp;		/* the thread's interpreter; 0: not looked at */
 	__u16 state_thread;		/* pthread_self() of its thread */
 	__u16 state_chunk; /* the data stack's chunk, its top, its limit; 0: there is none */
 	__u16 cframe_frame, cframe_previous;
@@ -255,7 +257,7 @@ struct pp_layout {
 	__u8 code_tag;	     /* low bits of the code's address that are no part of it */
 	__u8 sentinel;	     /* the chain ends in an entry frame that no eval has */
 	__u8 position_bytes; /* 4 or 8 */
-	__u8 pad;
+	__u8 pad[3];
 };
 
 /*
@@ -269,6 +271,10 @@ struct pp_interp {
 	__s32 block;	 /* 0: slots are relative to fsbase */
 	__u32 layout;	 /* number of the layout + 1; 0: no interpreter is known */
 	__u64 code_type; /* of every code object, where frames are to be doubted; else 0 */
+	/* Address of the u32 that code objects get their numbers from, as they are made; 0: none.
+	 * With numbered_interp, only those of that interpreter. */
+	__u64 next_code;
+	__u64 numbered_interp;
 };
 
 /*
@@ -304,9 +310,9 @@ struct pp_filter_entry {
 
 #ifndef __bpf__
 _Static_assert(sizeof(struct pp_sample) == 64, "pp_sample");
-_Static_assert(sizeof(struct pp_layout) == 32, "pp_layout");
+_Static_assert(sizeof(struct pp_layout) == 36, "pp_layout");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");
 _Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * sizeof(__u32), "pp_mapping");
-_Static_assert(sizeof(struct pp_space) == 64, "pp_space");
+_Static_assert(sizeof(struct pp_space) == 80, "pp_space");
 _Static_assert(PP_RULE_MAX <= 16, "a rule's kind has four bits");
 #endif

@@ -120,6 +120,7 @@ int chain(struct bpf_perf_event_data *ctx)
 			if (chain_step())
 				break;
 	}
+	take_next_code(w);
 	begin_marks(w);
 	if (measure) {
 		count(w->sample.set, PP_COUNT_CHAIN_NS, bpf_ktime_get_ns() - started_ns);
@@ -251,6 +252,7 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->sample.nr_python = 0;
 	w->sample.nr_user = 0;
 	w->sample.chain_end = PP_CHAIN_NONE;
+	w->sample.next_code = 0;
 	identify(&w->sample, task);
 
 	in_kernel = !(*(volatile __u64 *)&ctx->regs.cs & 3);

@@ -4,7 +4,10 @@
  * have run, and a program that makes functions gets the same addresses again and again. So
  *
  * - a name is asked for at the end of the drain that brought its first sample, and the reader
- *   refuses it where the position does not lie in the code that it finds;
+ *   refuses it where the position does not lie in the code that it finds, and where that was made
+ *   after the sample. Versions and builds that do not tell when it was made may so get, at the
+ *   first sight of an address, the name of who is there next; each address where nothing excludes
+ *   that is counted (codes_unproven);
  * - what samples have touched is looked at again now and then (codes_ask.c). Where another code
  *   object is found, all that was kept for the address is forgotten, and the process is looked at
  *   more often.
@@ -233,9 +236,10 @@ static uint32_t pending_frame(struct pp_codes *cs, struct pp_coded *c, struct pp
 }
 
 uint32_t pp_codes_frame(struct pp_codes *cs, struct pp_process *p, uint64_t code, uint64_t position,
-			uint64_t time_ns)
+			uint32_t next_code, uint64_t time_ns)
 {
-	struct pp_pending_code pending = { .item = { code, position }, .time_ns = time_ns };
+	struct pp_pending_code pending = { .item = { code, position, next_code, 0 },
+					   .time_ns = time_ns };
 	struct pp_coded *c = p->codes;
 	uint64_t frame;
 	uint32_t place;

@@ -30,10 +30,10 @@ int pp_codes_runtime(struct pp_codes *cs, struct pp_process *p,
  * The frame of a Python function's activation that was sampled at time_ns. code and position are as
  * the interpreter's frame has them: code without its tag bits; position the instruction's address
  * (3.11 and later: prev_instr, instr_ptr) or f_lasti as it is stored (3.8 to 3.10, sign-extended).
- * PP_FRAME_UNKNOWN without a runtime or memory.
+ * next_code: as in the sample. PP_FRAME_UNKNOWN without a runtime or memory.
  */
 uint32_t pp_codes_frame(struct pp_codes *cs, struct pp_process *p, uint64_t code, uint64_t position,
-			uint64_t time_ns);
+			uint32_t next_code, uint64_t time_ns);
 
 /* Hooks of proc/processes.h. A child shares what its parent has until one of them learns more. */
 void pp_codes_forked(struct pp_codes *cs, struct pp_process *parent, struct pp_process *child);

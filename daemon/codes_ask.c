@@ -97,17 +97,25 @@ static void replaced(struct pp_coded *c, uint32_t index, uint64_t identity)
 }
 
 /* What the reader found out about the code object of a pending frame. */
-static void learn(struct pp_coded *c, const struct pp_pending_code *p, uint64_t identity,
-		  uint32_t generation)
+static void learn(struct pp_coded *c, const struct pp_pending_code *p,
+		  const struct pp_code_info *info, uint32_t generation)
 {
 	struct pp_code_object *o = &c->cache->objects[p->index];
+	uint64_t identity = info->identity;
 
 	if (p->key >> 32 != o->number)
 		return;
+	/* The one that was sampled is gone, and this one has its own frames. */
+	if (info->error == PP_CODE_LATER) {
+		replaced(c, p->index, identity);
+		return;
+	}
 	o->failed = !o->identity && !identity;
 	if (o->failed)
 		return;
 	if (!o->identity) {
+		if (info->error == PP_CODE_FOUND && !p->item.next_code)
+			pp_count(PP_C_codes_unproven);
 		/* Also for those who share the cache: it was theirs when they were forked. */
 		o->identity = identity;
 		c->marks[p->index].generation = generation;
@@ -122,7 +130,7 @@ static void settle(struct pp_codes *cs, struct pp_coded *c, const struct pp_pend
 	uint32_t frame;
 
 	if (p->serial == c->serial)
-		learn(c, p, info->identity, generation);
+		learn(c, p, info, generation);
 	if (info->error == PP_CODE_FOUND && named_frame(cs, c, info, &frame) == 0 &&
 	    pp_frames_resolve(cs->store->frames, p->frame, frame) == 0)
 		return;

@@ -40,7 +40,8 @@ struct interp {
 /* What was found in the process inspected last that maps a file. */
 struct found {
 	struct pp_interp entry;
-	uint64_t current; /* entry.current, and runtime's addresses, relative to the runtime */
+	/* Addresses in entry, relative to the runtime; 0: none, or not near it. */
+	uint64_t current, next_code, numbered_interp;
 	struct pp_code_runtime runtime;
 };
 
@@ -193,6 +194,21 @@ static void set_entry(struct pp_interps *is, struct interp *in, const struct pp_
 	is->hooks.on_interp(is->userdata, in->process, entry->layout ? &in->runtime : NULL);
 }
 
+/* What a file has of its own lies near its runtime: the main interpreter is a part of it. */
+#define NEAR_BYTES (16 * MIB)
+
+static uint64_t relative(const struct interp *in, uint64_t address)
+{
+	uint64_t offset = address - in->what.runtime;
+
+	return address && offset + NEAR_BYTES < 2 * NEAR_BYTES ? offset : 0;
+}
+
+static uint64_t absolute(const struct interp *in, uint64_t offset)
+{
+	return offset ? in->what.runtime + offset : 0;
+}
+
 /* Remembers what was found for the next process that maps the file. */
 static void remember(struct pp_interps *is, const struct interp *in)
 {
@@ -210,6 +226,8 @@ static void remember(struct pp_interps *is, const struct interp *in)
 	f->entry = in->entry;
 	f->runtime = in->runtime;
 	f->current = in->entry.current ? in->entry.current - in->what.runtime : 0;
+	f->next_code = relative(in, in->entry.next_code);
+	f->numbered_interp = relative(in, in->entry.numbered_interp);
 }
 
 /* A new process is as the one before it until it has been inspected. The interpreter's own data may
@@ -223,9 +241,14 @@ static void presume(struct pp_interps *is, struct interp *in)
 	if (!f)
 		return;
 	entry = f->entry;
-	entry.current = f->current ? in->what.runtime + f->current : 0;
 	runtime = f->runtime;
+	entry.current = absolute(in, f->current);
 	runtime.code_type = in->what.code_type;
+	entry.numbered_interp = absolute(in, f->numbered_interp);
+	entry.next_code = absolute(in, f->next_code);
+	if (!entry.numbered_interp && f->entry.numbered_interp)
+		entry.next_code = 0;
+	runtime.next_code = entry.next_code;
 	entry.code_type = entry.code_type ? in->what.code_type : 0;
 	runtime.generation = 0;
 	set_entry(is, in, &entry, &runtime);
@@ -366,6 +389,7 @@ void pp_interps_object(struct pp_interps *is, struct pp_process *p, const struct
 		return;
 	what.runtime = py->runtime + bias;
 	what.code_type = py->code_type ? py->code_type + bias : 0;
+	what.next_code = py->next_code ? py->next_code + bias : 0;
 	/* A second runtime counts where the first turned out to be none. */
 	if (in && in->object && (in->state != REFUSED || in->what.runtime == what.runtime))
 		return;

@@ -32,6 +32,9 @@
 	X(frames_unsure, "leaf frames whose direct caller may be missing")                     \
 	X(python_unnamed, "Python or JIT frames without an entry in a perf map")               \
 	X(codes_unnamed, "Python frames whose code object could not be read any more")         \
+	X(codes_unproven,                                                                      \
+	  "code objects whose names may be those of the next ones at their addresses: this "   \
+	  "Python does not tell when they were made")                                          \
 	X(codes_replaced,                                                                      \
 	  "code objects found replaced: samples since the last look may have the old name")    \
 	X(codes_refused, "Python frames left unnamed as a process says too many names")        \

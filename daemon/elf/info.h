@@ -26,6 +26,7 @@ struct pp_elf_range {
 struct pp_elf_python {
 	uint64_t runtime;   /* of _PyRuntime; 0: there is none */
 	uint64_t code_type; /* of PyCode_Type; 0: not exported */
+	uint64_t next_code; /* 3.12: of the number of the next code object; 0: not known */
 	/* The evaluation loop: its function, and the part of it that a compiler put elsewhere. */
 	struct pp_elf_range eval, eval_cold;
 	/* As PY_VERSION_HEX has it. Level 0: only major and minor are known, by what the file

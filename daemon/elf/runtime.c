@@ -43,6 +43,8 @@ static void take_symbol(struct pp_elf *elf, const Elf64_Sym *sym, const char *na
 		py->runtime = sym->st_value;
 	else if (!strcmp(name, "PyCode_Type"))
 		py->code_type = sym->st_value;
+	else if (!strcmp(name, "_Py_next_func_version")) /* a static one of 3.12 */
+		py->next_code = sym->st_value;
 	else if (!strcmp(name, "_PyEval_EvalFrameDefault"))
 		py->eval = range;
 	else if (!strcmp(name, "_PyEval_EvalFrameDefault.cold"))

@@ -13,6 +13,7 @@ struct pp_code_runtime {
 	uint32_t threaded;  /* free-threaded (no GIL): its objects have another head */
 	uint64_t code_type; /* address of PyCode_Type; 0: not known, the type's name is looked at */
 	uint64_t generation; /* address of the interpreter's code_object_generation; 0: none */
+	uint64_t next_code;  /* address of the u32 that numbers its code objects; 0: none */
 };
 
 enum pp_code_lines {

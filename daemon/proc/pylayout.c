@@ -89,6 +89,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 		.runtime_interpreters = 632,
 		.interp_next = 7264,
 		.interp_threads = 7344,
+		.interp_next_code = 0x4268,
 		.state_next = 8,
 		.state_interp = 16,
 		.has_key = 1,
@@ -99,6 +100,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 		.runtime_interpreters = 808,
 		.interp_next = 7272,
 		.interp_threads = 7344,
+		.interp_next_code = 0x37b0,
 		.state_next = 8,
 		.state_interp = 16,
 		.has_key = 1,
@@ -109,6 +111,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 		.runtime_interpreters = 936,
 		.interp_next = 7264,
 		.interp_threads = 7336,
+		.interp_next_code = 0x37b8,
 		.state_next = 8,
 		.state_interp = 16,
 	},
@@ -230,6 +233,10 @@ static int bound_reads(struct pp_layout *c)
 	frame = MAX(frame, c->frame_position + 8U);
 	frame = MAX(frame, c->frame_owner + 1U);
 	frame = (frame + 7) & ~7U;
+	if (c->state_interp) {
+		first = MIN(first, (unsigned int)c->state_interp);
+		last = MAX(last, c->state_interp + 8U);
+	}
 	if (last - first > PP_STATE_BYTES_MAX || frame > PP_PYFRAME_BYTES_MAX)
 		return -EBADMSG;
 	c->state_first = (uint16_t)first;
@@ -260,6 +267,8 @@ int pp_pylayout_find(uint32_t version, const void *debug, size_t len, struct pp_
 		if (r < 0)
 			return r;
 	}
+	if (ret->interp_next_code)
+		ret->chain.state_interp = ret->state_interp;
 	ret->chain.object_type = pp_code_offsets_find(version, ret->free_threaded)->type;
 	return bound_reads(&ret->chain);
 }

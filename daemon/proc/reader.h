@@ -128,6 +128,7 @@ int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_
 struct pp_inspect {
 	uint64_t runtime;   /* of _PyRuntime */
 	uint64_t code_type; /* of PyCode_Type; 0: not known */
+	uint64_t next_code; /* as in elf/info.h; 0: not known */
 	uint32_t version;   /* 0: not known */
 };
 
@@ -206,6 +207,8 @@ int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,
 
 struct pp_code_item {
 	uint64_t code, position; /* as the interpreter's frame has them; see proc/code.h */
+	uint32_t next_code;	 /* as in the sample; 0: not known */
+	uint32_t pad;
 };
 
 enum pp_code_error {
@@ -213,6 +216,7 @@ enum pp_code_error {
 	PP_CODE_UNREADABLE, /* no memory there */
 	PP_CODE_NOT_CODE,   /* no code object there (any more) */
 	PP_CODE_ASTRAY,	    /* the position is not in it: another code object by now */
+	PP_CODE_LATER,	    /* it was made after the sample */
 	PP_CODE_BAD_NAME,   /* its name or file is no string */
 	PP_CODE_ERRORS,
 };

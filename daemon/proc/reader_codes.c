@@ -7,7 +7,9 @@
  * type is looked at, every length has a bound, and each thing is read once: what was checked is
  * what is used. That costs about six reads a code object.
  *
- * What keeps an address from naming the wrong function: the position must lie within the code, and
+ * What keeps an address from naming the wrong function: the position must lie within the code; where
+ * the interpreter numbers its code objects, in the order in which they are made, the sample says
+ * what the next one's number was, and who has that or a higher one was not there yet; and
  * `identity` is made of what tells one code object from the next at the same place. From 3.12 on
  * that is a number never used twice (co_version); before, the pointers to its parts, which live as
  * long as it does.
@@ -40,6 +42,7 @@ struct code {
 	uint64_t address, identity;
 	uint64_t name, file, table, copies;
 	uint64_t bytes; /* of instructions */
+	uint32_t version;
 	uint32_t first_line;
 };
 
@@ -47,6 +50,7 @@ struct code {
 struct memory {
 	int fd;
 	const struct pp_code_offsets *layout;
+	uint64_t next_code;		    /* address of that number; 0: none */
 	uint64_t code_type, str_type, bytes_type; /* found to be what they are; 0: none yet */
 	struct code last;			  /* address 0: none */
 	uint64_t last_table;			  /* whose line table is in `table` */
@@ -162,9 +166,24 @@ static enum pp_code_error read_code(struct memory *m, uint64_t address, struct c
 	if (l->units)
 		ret->bytes = 2 * MIN(u64_at(data, l->units), (uint64_t)INT32_MAX);
 	ret->identity = mix(mix(mix(ret->name, ret->file), ret->table), ret->first_line);
-	if (l->version)
-		ret->identity = mix(ret->identity, u32_at(data, l->version));
+	if (l->version) {
+		ret->version = u32_at(data, l->version);
+		ret->identity = mix(ret->identity, ret->version);
+	}
 	return PP_CODE_FOUND;
+}
+
+/*
+ * Whether the code object was made after the sample: its number was given out between then and now.
+ * A number beyond that is none that was counted there: another interpreter's, or the word is not
+ * the one that is meant. That tells nothing.
+ */
+static bool is_later(const struct memory *m, const struct code *c, uint32_t next_code)
+{
+	uint32_t now;
+
+	return next_code && c->version >= next_code && m->next_code &&
+	       read_all(m, m->next_code, &now, sizeof(now)) && c->version < now;
 }
 
 /* Without the GIL a thread may run its own copy of the instructions: a count and pointers. */
@@ -361,6 +380,8 @@ static enum pp_code_error describe(struct memory *m, const struct pp_code_item *
 	r->first_line = c.first_line;
 	if (identity_only)
 		return PP_CODE_FOUND;
+	if (is_later(m, &c, item->next_code))
+		return PP_CODE_LATER;
 	if (!find_offset(m, &c, item->position, &offset))
 		return PP_CODE_ASTRAY;
 	if (!again)
@@ -422,6 +443,7 @@ int pp_reader_do_codes(const struct pp_opened *o, const struct pp_reader_request
 	m->fd = fd;
 	m->layout = pp_code_offsets_find(rt->version, rt->threaded);
 	m->code_type = rt->code_type;
+	m->next_code = rt->next_code;
 	if (!m->layout)
 		return -EOPNOTSUPP;
 	if (rt->generation &&

@@ -235,6 +235,22 @@ static enum pp_inspect_answer check_threads(struct inspection *in)
 	return in->slot_found && frames_seen ? PP_INSPECT_OK : best;
 }
 
+/* Where code objects get their numbers: of a static variable in 3.12, later of their interpreter's,
+ * of which the main one's is taken: its address follows that of the first. */
+static void find_numbers(struct inspection *in)
+{
+	uint16_t offset = in->layout.interp_next_code;
+	uint64_t interp;
+
+	in->runtime.next_code = in->what.next_code;
+	if (offset) {
+		interp = peek_word(in, in->what.runtime + in->layout.runtime_interpreters + 8);
+		in->runtime.next_code = interp ? interp + offset : 0;
+		in->interp.numbered_interp = interp;
+	}
+	in->interp.next_code = in->runtime.next_code;
+}
+
 static enum pp_inspect_answer try_version(struct inspection *in, uint32_t version,
 					  const void *debug, size_t len)
 {
@@ -257,6 +273,8 @@ static enum pp_inspect_answer try_version(struct inspection *in, uint32_t versio
 	answer = check_threads(in);
 	if (answer == PP_INSPECT_OK && in->layout.runtime_current)
 		in->interp.current = in->what.runtime + in->layout.runtime_current;
+	if (answer == PP_INSPECT_OK)
+		find_numbers(in);
 	/* Only where the current frame may be stale is it worth a look. */
 	if (answer == PP_INSPECT_OK && in->layout.chain.cframe_previous)
 		in->interp.code_type = in->runtime.code_type;

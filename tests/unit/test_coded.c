@@ -27,11 +27,16 @@ static struct pp_store *store;
 static struct pp_codes *codes;
 static struct pp_process self, other;
 static struct pp_code_runtime runtime;
+static uint32_t counter;   /* the number that the next code object gets */
+static uint32_t next_code; /* as the samples have it */
 
 static int setup(_unused_ void **state)
 {
 	forge_code();
-	runtime = (struct pp_code_runtime){ .version = PP_PYVERSION(3, 13) };
+	runtime = (struct pp_code_runtime){ .version = PP_PYVERSION(3, 13),
+					    .next_code = at(&counter) };
+	counter = code.version + 1;
+	next_code = 0;
 	self = other = (struct pp_process){
 		.id = 1, .refs = 1, .pid = getpid(), .start_ticks = PP_TICKS_UNKNOWN, .alive = true
 	};
@@ -55,7 +60,8 @@ static int teardown(_unused_ void **state)
 
 static uint32_t frame_at(struct pp_process *p, int offset)
 {
-	return pp_codes_frame(codes, p, at(&code), at(code.instructions) + (uint64_t)offset, 100);
+	return pp_codes_frame(codes, p, at(&code), at(code.instructions) + (uint64_t)offset, next_code,
+			      100);
 }
 
 /* Lets the reader answer what is asked now, and what follows from it. */
@@ -129,6 +135,41 @@ static void another_code_object_has_its_own_name(_unused_ void **state)
 	assert_frame(old, "C.method", 10);
 }
 
+/* Who was sampled is gone before it was named, and another has its address. */
+static void the_next_at_an_address_does_not_name_the_first(_unused_ void **state)
+{
+	uint64_t unnamed = pp_counters[PP_C_codes_unnamed];
+	uint64_t unproven = pp_counters[PP_C_codes_unproven];
+	uint32_t first, second;
+
+	next_code = counter;
+	first = frame_at(&self, 0);
+	code.version = counter++;
+	set_ascii(&name, "D.other");
+	settle();
+	assert_int_equal(pp_frames_describe(store->frames, first)->name, 0);
+	assert_int_equal(pp_counters[PP_C_codes_unnamed], unnamed + 1);
+	/* The other is named where it is sampled itself, at the same place. */
+	next_code = counter;
+	second = frame_at(&self, 0);
+	settle();
+	assert_frame(second, "D.other", 10);
+	assert_int_equal(pp_frames_describe(store->frames, first)->name, 0);
+	assert_int_equal(pp_counters[PP_C_codes_unproven], unproven);
+}
+
+/* Where the sample does not tell, that is counted, once an address. */
+static void what_is_not_proven_is_counted(_unused_ void **state)
+{
+	uint64_t before = pp_counters[PP_C_codes_unproven];
+
+	(void)frame_at(&self, 0);
+	settle();
+	(void)frame_at(&self, 2);
+	settle();
+	assert_int_equal(pp_counters[PP_C_codes_unproven], before + 1);
+}
+
 static void a_child_has_its_parents_names(_unused_ void **state)
 {
 	uint64_t before = pp_counters[PP_C_codes_replaced];
@@ -166,7 +207,7 @@ static void the_dead_have_no_names(_unused_ void **state)
 	if (!other.pid)
 		_exit(0);
 	assert_int_equal(waitpid(other.pid, NULL, 0), other.pid);
-	assert_int_equal(pp_codes_frame(codes, &other, at(&code), 0, 100), PP_FRAME_UNKNOWN);
+	assert_int_equal(pp_codes_frame(codes, &other, at(&code), 0, 0, 100), PP_FRAME_UNKNOWN);
 	assert_int_equal(pp_codes_runtime(codes, &other, &runtime), 0);
 	frame = frame_at(&other, 0);
 	settle();
@@ -246,6 +287,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(names_come_with_the_next_answer),
 		TEST(another_code_object_has_its_own_name),
+		TEST(the_next_at_an_address_does_not_name_the_first),
+		TEST(what_is_not_proven_is_counted),
 		TEST(a_child_has_its_parents_names),
 		TEST(the_dead_have_no_names),
 		TEST(what_was_garbage_may_be_code_later),

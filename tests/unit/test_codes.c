@@ -110,18 +110,26 @@ static int teardown(_unused_ void **state)
 /* ---- Code objects -----------------------------------------------------------------------------
  */
 
+static uint32_t next_code; /* of the item that is asked for */
+
 static int forge(_unused_ void **state)
 {
 	forge_code();
 	runtime.code_type = 0;
 	runtime.generation = 0;
+	runtime.next_code = 0;
+	next_code = 0;
 	return 0;
 }
 
 /* Asks for the forged one, `offset` bytes into it. */
 static enum pp_code_error ask_at(int offset)
 {
-	struct pp_code_item item = { at(&code), at(code.instructions) + (uint64_t)offset };
+	struct pp_code_item item = {
+		.code = at(&code),
+		.position = at(code.instructions) + (uint64_t)offset,
+		.next_code = next_code,
+	};
 
 	assert_return_code(ask(getpid(), &item, 1), 0);
 	assert_int_equal(got.nr, 1);
@@ -166,11 +174,33 @@ static void a_position_lies_in_its_code(_unused_ void **state)
 	assert_int_equal(got.infos[0].line, 0);
 }
 
+static void what_was_made_after_the_sample_is_refused(_unused_ void **state)
+{
+	static uint32_t counter;
+
+	counter = code.version + 1;
+	runtime.next_code = at(&counter);
+	next_code = code.version + 1;
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	next_code = code.version;
+	assert_int_equal(ask_at(0), PP_CODE_LATER);
+	assert_true(got.infos[0].identity);
+	next_code = 1;
+	assert_int_equal(ask_at(0), PP_CODE_LATER);
+	/* It was not counted there, so nothing is known. */
+	counter = code.version;
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	runtime.next_code = 8; /* no memory */
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	runtime.next_code = 0;
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+}
+
 static void what_is_no_code_object_is_refused(_unused_ void **state)
 {
 	struct pp_code_item items[] = {
-		{ at(&code) + 4, 0 },  { 0, 0 },	 { 8, 0 }, { 0xffff800000000000, 0 },
-		{ UINT64_MAX - 7, 0 }, { at(&name), 0 },
+		{ .code = at(&code) + 4 },	 { .code = 0 },		     { .code = 8 },
+		{ .code = 0xffff800000000000 }, { .code = UINT64_MAX - 7 }, { .code = at(&name) },
 	};
 	static const enum pp_code_error want[] = {
 		PP_CODE_NOT_CODE,   PP_CODE_UNREADABLE, PP_CODE_UNREADABLE,
@@ -290,7 +320,7 @@ static void the_end_of_memory_is_kept(_unused_ void **state)
 	assert_int_equal(ask_at(4), PP_CODE_FOUND);
 	assert_int_equal(got.infos[0].line, 0);
 	memcpy(pages + page - 64, &code, 64);
-	item = (struct pp_code_item){ at(pages) + page - 64, 0 };
+	item = (struct pp_code_item){ .code = at(pages) + page - 64 };
 	assert_return_code(ask(getpid(), &item, 1), 0);
 	assert_int_equal(got.infos[0].error, PP_CODE_UNREADABLE);
 	munmap(pages, page);
@@ -328,7 +358,8 @@ static void what_does_not_fit_is_asked_again(_unused_ void **state)
 	big.head.length = 1000;
 	code.qualname = at(&big);
 	for (size_t i = 0; i < ARRAY_SIZE(items); i++)
-		items[i] = (struct pp_code_item){ at(&code), at(code.instructions) };
+		items[i] = (struct pp_code_item){ .code = at(&code),
+						  .position = at(code.instructions) };
 	while (done < ARRAY_SIZE(items)) {
 		assert_return_code(ask(getpid(), items + done, ARRAY_SIZE(items) - done), 0);
 		assert_in_range(got.nr, 1, 200);
@@ -446,7 +477,8 @@ static int compare(pid_t pid)
 
 	while ((n = read_batch(batch, ARRAY_SIZE(batch)))) {
 		for (size_t i = 0; i < n; i++)
-			items[i] = (struct pp_code_item){ batch[i].t.code, batch[i].t.position };
+			items[i] = (struct pp_code_item){ .code = batch[i].t.code,
+							  .position = batch[i].t.position };
 		for (size_t done = 0; done < n; done += got.nr) {
 			int r = ask(pid, items + done, n - done);
 
@@ -469,6 +501,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_code_object_is_read, forge),
 		cmocka_unit_test_setup(a_position_lies_in_its_code, forge),
+		cmocka_unit_test_setup(what_was_made_after_the_sample_is_refused, forge),
 		cmocka_unit_test_setup(what_is_no_code_object_is_refused, forge),
 		cmocka_unit_test_setup(strings_are_bounded_and_typed, forge),
 		cmocka_unit_test_setup(long_names_are_cut, forge),

@@ -61,8 +61,8 @@ static void descriptions_are_checked(_unused_ void **state)
 	assert_int_equal(find(-1, 0, &l), 0);
 	assert_int_equal(l.version, 0x030d00f0);
 	assert_int_equal(l.chain.state_frame, 72);
-	assert_int_equal(l.chain.state_first, 72);
-	assert_int_equal(l.chain.state_bytes, 232 + 24 - 72);
+	assert_int_equal(l.chain.state_first, 16);
+	assert_int_equal(l.chain.state_bytes, 232 + 24 - 16);
 	assert_int_equal(l.chain.frame_bytes, 72);
 	/* What moved is followed; */
 	assert_int_equal(find(STATE_FRAME, 80, &l), 0);
@@ -149,7 +149,10 @@ static bool look_into(pid_t pid, const char *line, struct pp_inspect *ret)
 
 			*ret = (struct pp_inspect){ .runtime = info.python.runtime + bias,
 						    .code_type = info.python.code_type + bias,
+						    .next_code = info.python.next_code,
 						    .version = info.python.version };
+			if (ret->next_code)
+				ret->next_code += bias;
 			return true;
 		}
 	return false;
@@ -170,14 +173,18 @@ static bool find_runtime(pid_t pid, struct pp_inspect *ret)
 	return found;
 }
 
-/* Starts a Python of this version that says that it runs; NULL where there is none here. */
-static FILE *start(uint32_t minor, pid_t *ret)
+/* Starts a Python of this version that says that it runs, by the number of the code object that it
+ * has made last (3.12 and later); NULL where there is none here. */
+static FILE *start(uint32_t minor, pid_t *ret, uint32_t *ret_last)
 {
 	static const char format[] =
 		"command=$(tests/provision/python 3.%u 2>/dev/null) || exit 77; eval exec "
 		"\"$command\" "
-		"-c \"'import os; print(os.getpid(), flush=True); os.read(0, 1)'\"";
-	char command[512];
+		"-c \"'import os; memory = os.open(\\\"/proc/self/mem\\\", 0); "
+		"code = compile(\\\"1\\\", \\\"\\\", \\\"exec\\\"); "
+		"number = os.pread(memory, 4, id(code) + 92); "
+		"print(int.from_bytes(number, \\\"little\\\"), flush=True); os.read(0, 1)'\"";
+	char command[512], line[64];
 	int in[2], out[2];
 	FILE *f;
 
@@ -195,7 +202,7 @@ static FILE *start(uint32_t minor, pid_t *ret)
 	close(out[1]);
 	f = fdopen(out[0], "r");
 	assert_non_null(f);
-	if (fgetc(f) != EOF)
+	if (fgets(line, sizeof(line), f) && sscanf(line, "%u", ret_last) == 1)
 		return f; /* in[1] closes with this program, and so does the Python */
 	fclose(f);
 	close(in[1]);
@@ -203,17 +210,38 @@ static FILE *start(uint32_t minor, pid_t *ret)
 	return NULL;
 }
 
+/* Where the numbers come from is where the last one came from; a few may be functions'. */
+static void assert_numbers(pid_t pid, uint32_t minor, uint32_t last)
+{
+	uint64_t address = got.inspected.runtime.next_code;
+	_cleanup_close_ int mem = -1;
+	uint32_t next;
+	char path[64];
+
+	assert_int_equal(got.inspected.interp.next_code, address);
+	if (minor < 12)
+		assert_int_equal(address, 0);
+	if (!address && minor <= 12) /* 3.12's has a name only where the file has its symbols */
+		return;
+	assert_int_equal(!got.inspected.interp.numbered_interp, minor == 12);
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(pread(mem, &next, sizeof(next), (off_t)address), sizeof(next));
+	assert_in_range(next, last + 1, last + 8);
+}
+
 /* `minor` is the test's state: known is where the runtime is, and nothing else need be. */
 static void an_interpreter_is_inspected(void **state)
 {
 	uint32_t minor = (uint32_t)(uintptr_t)*state;
 	struct pp_inspect what = { 0 }, silent;
+	uint32_t last = 0;
 	pid_t pid;
 	FILE *f;
 
 	if (geteuid() != 0)
 		skip();
-	f = start(minor, &pid);
+	f = start(minor, &pid, &last);
 	if (!f)
 		skip();
 	assert_true(find_runtime(pid, &what));
@@ -222,6 +250,7 @@ static void an_interpreter_is_inspected(void **state)
 	assert_int_equal(got.inspected.answer, PP_INSPECT_OK);
 	assert_int_equal(got.inspected.runtime.code_type, what.code_type);
 	assert_true(got.inspected.interp.slot[0]);
+	assert_numbers(pid, minor, last);
 	/* The type of code objects is found by its name, */
 	silent = what;
 	silent.code_type = 0;
