@@ -3,8 +3,8 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
-#include "base/u64map.h"
 #include "elf/object.h"
+#include "presume.h"
 #include "trace/bpf.h"
 
 #include <string.h>
@@ -13,7 +13,6 @@
 #define RETRY_MIN_NS (4 * NSEC_PER_MSEC)
 #define RETRY_MAX_NS (2 * NSEC_PER_SEC)
 #define TRIES_MAX    16	  /* about ten seconds; then only when it is sampled */
-#define FOUND_MAX    4096 /* files; each is some version's build */
 
 enum state {
 	WANTED, /* to be inspected, when it is due */
@@ -37,14 +36,6 @@ struct interp {
 	struct interp *next_due, **in_due; /* in the list of those to be inspected; NULL: not */
 };
 
-/* What was found in the process inspected last that maps a file. */
-struct found {
-	struct pp_interp entry;
-	/* Addresses in entry, relative to the runtime; 0: none, or not near it. */
-	uint64_t current, next_code, numbered_interp;
-	struct pp_code_runtime runtime;
-};
-
 struct pp_interps {
 	struct pp_bpf *bpf;
 	struct pp_reader *reader;
@@ -52,7 +43,7 @@ struct pp_interps {
 	struct interp *due;
 	struct pp_layout layouts[PP_LAYOUTS_MAX];
 	uint32_t nr_layouts;
-	struct pp_u64map found; /* by object */
+	struct pp_presume *presume;
 	struct pp_interps_hooks hooks;
 	void *userdata;
 };
@@ -78,7 +69,9 @@ int pp_interps_new(struct pp_interps **ret, sd_event *event, struct pp_bpf *bpf,
 	is->reader = reader;
 	is->hooks = *hooks;
 	is->userdata = userdata;
-	is->found.max = FOUND_MAX;
+	r = pp_presume_new(&is->presume);
+	if (r < 0)
+		return r;
 	r = sd_event_add_time_relative(event, &is->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC,
 				       on_timer, is);
 	if (r >= 0)
@@ -91,14 +84,9 @@ int pp_interps_new(struct pp_interps **ret, sd_event *event, struct pp_bpf *bpf,
 
 struct pp_interps *pp_interps_free(struct pp_interps *is)
 {
-	uint64_t object, value;
-	size_t i = 0;
-
 	if (!is)
 		return NULL;
-	while (pp_u64map_next(&is->found, &i, &object, &value))
-		free((void *)(uintptr_t)value);
-	pp_u64map_done(&is->found);
+	pp_presume_free(is->presume);
 	sd_event_source_unref(is->timer);
 	free(is);
 	return NULL;
@@ -194,64 +182,14 @@ static void set_entry(struct pp_interps *is, struct interp *in, const struct pp_
 	is->hooks.on_interp(is->userdata, in->process, entry->layout ? &in->runtime : NULL);
 }
 
-/* What a file has of its own lies near its runtime: the main interpreter is a part of it. */
-#define NEAR_BYTES (16 * MIB)
-
-static uint64_t relative(const struct interp *in, uint64_t address)
-{
-	uint64_t offset = address - in->what.runtime;
-
-	return address && offset + NEAR_BYTES < 2 * NEAR_BYTES ? offset : 0;
-}
-
-static uint64_t absolute(const struct interp *in, uint64_t offset)
-{
-	return offset ? in->what.runtime + offset : 0;
-}
-
-/* Remembers what was found for the next process that maps the file. */
-static void remember(struct pp_interps *is, const struct interp *in)
-{
-	struct found *f = pp_u64map_get_ptr(&is->found, in->object);
-
-	if (!f) {
-		f = calloc(1, sizeof(*f));
-		if (!f)
-			return;
-		if (pp_u64map_put_ptr(&is->found, in->object, f) < 0) {
-			free(f);
-			return;
-		}
-	}
-	f->entry = in->entry;
-	f->runtime = in->runtime;
-	f->current = in->entry.current ? in->entry.current - in->what.runtime : 0;
-	f->next_code = relative(in, in->entry.next_code);
-	f->numbered_interp = relative(in, in->entry.numbered_interp);
-}
-
-/* A new process is as the one before it until it has been inspected. The interpreter's own data may
- * lie on its heap; what code objects' names need of it comes with the inspection. */
+/* A new process is as the one before it until it has been inspected. */
 static void presume(struct pp_interps *is, struct interp *in)
 {
-	const struct found *f = pp_u64map_get_ptr(&is->found, in->object);
 	struct pp_code_runtime runtime;
 	struct pp_interp entry;
 
-	if (!f)
-		return;
-	entry = f->entry;
-	runtime = f->runtime;
-	entry.current = absolute(in, f->current);
-	runtime.code_type = in->what.code_type;
-	entry.numbered_interp = absolute(in, f->numbered_interp);
-	entry.next_code = absolute(in, f->next_code);
-	if (!entry.numbered_interp && f->entry.numbered_interp)
-		entry.next_code = 0;
-	runtime.next_code = entry.next_code;
-	entry.code_type = entry.code_type ? in->what.code_type : 0;
-	runtime.generation = 0;
-	set_entry(is, in, &entry, &runtime);
+	if (pp_presume_get(is->presume, in->object, in->process, &in->what, &entry, &runtime))
+		set_entry(is, in, &entry, &runtime);
 }
 
 /* ---- Inspections ----------------------------------------------------------------------------- */
@@ -297,7 +235,8 @@ static void on_inspected(void *userdata, int error, const struct pp_inspected *f
 			in->state = KNOWN;
 			set_entry(is, in, &entry, &found->runtime);
 			if (entry.layout)
-				remember(is, in);
+				pp_presume_learn(is->presume, in->object, in->process, &in->what,
+						 &in->entry, &in->runtime);
 			else
 				refuse(is, in);
 		} else {
@@ -405,12 +344,8 @@ void pp_interps_object(struct pp_interps *is, struct pp_process *p, const struct
 
 void pp_interps_object_free(struct pp_interps *is, const struct pp_object *o)
 {
-	struct found *f = pp_u64map_get_ptr(&is->found, o->id);
-
-	if (!f)
-		return;
-	pp_u64map_del(&is->found, o->id);
-	free(f);
+	if (o->info.python.runtime)
+		pp_presume_forget(is->presume, o->id);
 }
 
 /* BPF has given the child what it had of the parent. */
