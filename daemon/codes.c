@@ -130,6 +130,17 @@ void pp_coded_forget(struct pp_coded *c)
 		memset(c->marks, 0, c->marks_cap * sizeof(*c->marks));
 }
 
+/* The frames that names are taken from live as long as something shows them. */
+static void sweep_objects(struct pp_codes *cs, struct pp_code_cache *cache)
+{
+	for (uint32_t i = 0; i < cache->nr; i++) {
+		struct pp_code_object *o = &cache->objects[i];
+
+		if (o->frame && !pp_frames_is_live(cs->store->frames, o->frame))
+			o->frame = 0;
+	}
+}
+
 void pp_codes_swept(struct pp_codes *cs)
 {
 	for (struct pp_coded *c = cs->newest; c; c = c->older) {
@@ -148,6 +159,7 @@ void pp_codes_swept(struct pp_codes *cs)
 					pp_frames_final(cs->store->frames, (uint32_t)frame));
 		pp_u64map_done(&c->cache->frames);
 		c->cache->frames = kept;
+		sweep_objects(cs, c->cache);
 	}
 }
 
@@ -265,6 +277,32 @@ size_t pp_codes_pending(const struct pp_codes *cs, uint64_t time_ns)
 	return n;
 }
 
+/* A position that can no longer be read is named by another of its code object, without a line. */
+static bool name_by_object(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p)
+{
+	const struct pp_code_object *o;
+	struct pp_frame known;
+	uint32_t frame;
+
+	if (!c->cache || p->serial != c->serial)
+		return false;
+	o = &c->cache->objects[p->index];
+	if (p->key >> 32 != o->number || !o->frame)
+		return false;
+	known = *pp_frames_describe(cs->store->frames, o->frame);
+	return pp_frames_get_line(cs->store->frames, (enum pp_kind)known.kind, known.name,
+				  known.file, known.module, 0, known.first_line, &frame) == 0 &&
+	       pp_frames_resolve(cs->store->frames, p->frame, frame) == 0;
+}
+
+void pp_coded_unread(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p)
+{
+	if (name_by_object(cs, c, p))
+		return;
+	pp_count(PP_C_codes_unnamed);
+	(void)pp_frames_give_up(cs->store->frames, p->frame);
+}
+
 void pp_coded_give_up(struct pp_codes *cs, struct pp_coded *c)
 {
 	bool ours = c->nr_pending && c->cache && pp_code_cache_own(&c->cache) == 0;
@@ -272,8 +310,7 @@ void pp_coded_give_up(struct pp_codes *cs, struct pp_coded *c)
 	for (size_t i = 0; i < c->nr_pending; i++) {
 		const struct pp_pending_code *p = &c->pending[i];
 
-		pp_count(PP_C_codes_unnamed);
-		(void)pp_frames_give_up(cs->store->frames, p->frame);
+		pp_coded_unread(cs, c, p);
 		if (ours && p->serial == c->serial)
 			pp_u64map_del(&c->cache->frames, p->key);
 	}

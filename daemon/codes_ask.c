@@ -124,6 +124,15 @@ static void learn(struct pp_coded *c, const struct pp_pending_code *p,
 	}
 }
 
+/* For positions in the same code object that come when the process has ended. */
+static void keep_name(struct pp_coded *c, const struct pp_pending_code *p, uint32_t frame)
+{
+	struct pp_code_object *o = &c->cache->objects[p->index];
+
+	if (p->key >> 32 == o->number)
+		o->frame = frame;
+}
+
 static void settle(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p,
 		   const struct pp_code_info *info, uint32_t generation)
 {
@@ -132,8 +141,15 @@ static void settle(struct pp_codes *cs, struct pp_coded *c, const struct pp_pend
 	if (p->serial == c->serial)
 		learn(c, p, info, generation);
 	if (info->error == PP_CODE_FOUND && named_frame(cs, c, info, &frame) == 0 &&
-	    pp_frames_resolve(cs->store->frames, p->frame, frame) == 0)
+	    pp_frames_resolve(cs->store->frames, p->frame, frame) == 0) {
+		if (p->serial == c->serial && frame != PP_FRAME_SHIM)
+			keep_name(c, p, frame);
 		return;
+	}
+	if (info->error == PP_CODE_UNREADABLE) {
+		pp_coded_unread(cs, c, p);
+		return;
+	}
 	pp_count(PP_C_codes_unnamed);
 	(void)pp_frames_give_up(cs->store->frames, p->frame);
 }

@@ -66,6 +66,8 @@ struct pp_codes {
 void pp_coded_forget(struct pp_coded *c);
 /* Marks the code object of an index as sampled, for the next check. Returns 0 or -ENOMEM. */
 int pp_coded_touch(struct pp_coded *c, uint32_t index);
+/* The code object of a pending frame could not be read: its process has ended, or does not answer. */
+void pp_coded_unread(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p);
 /* Gives up on all that is pending; what is sampled again is asked for again. */
 void pp_coded_give_up(struct pp_codes *cs, struct pp_coded *c);
 /* Does what is due: names first, then the check. */

@@ -118,6 +118,7 @@ void pp_code_cache_replace(struct pp_code_cache *c, uint32_t index, uint64_t ide
 	c->objects[index].identity = identity;
 	c->objects[index].failed = false;
 	c->objects[index].number = c->next++;
+	c->objects[index].frame = 0;
 }
 
 size_t pp_code_cache_bytes(const struct pp_code_cache *c)

@@ -20,6 +20,7 @@ struct pp_code_object {
 	uint64_t identity; /* proc/reader.h's; 0: not read yet, or it could not be: */
 	bool failed;
 	uint32_t number; /* of the one that is there now */
+	uint32_t frame;	 /* one of its frames with a name; 0: none */
 };
 
 struct pp_code_cache {

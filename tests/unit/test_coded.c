@@ -197,6 +197,29 @@ static void a_child_has_its_parents_names(_unused_ void **state)
 	settle();
 }
 
+/* What was known of a code object names positions that come when it cannot be read any more. */
+static void the_dead_have_the_names_that_are_known(_unused_ void **state)
+{
+	uint64_t unnamed = pp_counters[PP_C_codes_unnamed];
+	uint32_t known, unknown;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	(void)frame_at(&self, 0);
+	settle();
+	pp_codes_forked(codes, &self, &other);
+	other.pid = pid;
+	known = frame_at(&other, 2);
+	unknown = pp_codes_frame(codes, &other, at(&name), at(&name), 0, 100);
+	settle();
+	assert_frame(known, "C.method", 0);
+	assert_int_equal(pp_frames_describe(store->frames, unknown)->name, 0);
+	assert_int_equal(pp_counters[PP_C_codes_unnamed], unnamed + 1);
+}
+
 static void the_dead_have_no_names(_unused_ void **state)
 {
 	uint64_t before = pp_counters[PP_C_codes_unnamed];
@@ -290,6 +313,7 @@ int main(int argc, char **argv)
 		TEST(the_next_at_an_address_does_not_name_the_first),
 		TEST(what_is_not_proven_is_counted),
 		TEST(a_child_has_its_parents_names),
+		TEST(the_dead_have_the_names_that_are_known),
 		TEST(the_dead_have_no_names),
 		TEST(what_was_garbage_may_be_code_later),
 		TEST(a_collection_forgets_what_nobody_needs),
