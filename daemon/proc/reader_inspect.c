@@ -90,20 +90,20 @@ static bool find_key(const struct inspection *in, const uint8_t *fs, uint64_t st
 {
 	uint8_t block[KEY_BLOCK_BYTES];
 
-	for (int key = 0; key < KEYS_PER_BLOCK; key++)
+	for (size_t key = 0; key < KEYS_PER_BLOCK; key++)
 		if (word_at(fs + KEYS + key * KEY_BYTES + KEY_VALUE) == state) {
-			ret->slot[0] = KEYS + key * KEY_BYTES + KEY_VALUE;
+			ret->slot[0] = (int32_t)(KEYS + key * KEY_BYTES + KEY_VALUE);
 			return true;
 		}
-	for (int n = 1; n < NR_KEY_BLOCKS; n++) {
+	for (size_t n = 1; n < NR_KEY_BLOCKS; n++) {
 		uint64_t at = word_at(fs + KEY_BLOCKS + n * 8);
 
 		if (!at || !peek(in, at, block, sizeof(block)))
 			continue;
-		for (int key = 0; key < KEYS_PER_BLOCK; key++)
+		for (size_t key = 0; key < KEYS_PER_BLOCK; key++)
 			if (word_at(block + key * KEY_BYTES + KEY_VALUE) == state) {
-				ret->block = KEY_BLOCKS + n * 8;
-				ret->slot[0] = key * KEY_BYTES + KEY_VALUE;
+				ret->block = (int32_t)(KEY_BLOCKS + n * 8);
+				ret->slot[0] = (int32_t)(key * KEY_BYTES + KEY_VALUE);
 				return true;
 			}
 	}

@@ -26,13 +26,18 @@ AT_ONCE = 2
 class Program:
     """An accuracy program: workloads on versions, a test each."""
 
-    def __init__(self, versions, names, *, seconds, samples=SAMPLES_MIN, since=None, start=None):
-        """since: the first version that can run a workload. start: (name) -> how to start it."""
+    def __init__(
+        self, versions, names, *, seconds, start, samples=SAMPLES_MIN, since=None, percent=None
+    ):
+        """start: (name) -> how to start it. since: the first version that can run a workload.
+        percent: what a version must reach instead of PERCENT_MIN.
+        """
         self.versions = [v for v in versions if v in sys.argv] or versions
         self.names = [n for n in names if n in sys.argv] or names
         self.seconds = seconds
         self.samples = samples
         self.since = since or {}
+        self.percent = percent or {}
         self.start = start
         self.tap = pyprof.Tap()
         self.table = {}
@@ -54,11 +59,16 @@ class Program:
                     break
         return truth.Tally(known, stacks)
 
-    def check(self, tally):
+    def falls_short(self, version, tally):
+        """Incomplete stacks, and too many of them; none wrong."""
+        least = self.percent.get(version, PERCENT_MIN)
+        return tally.percent() < least and not tally.count[truth.WRONG]
+
+    def check(self, version, tally):
         if tally.faults:
             pyprof.diagnose(tally.report())
         pyprof.expect(
-            tally.percent() >= PERCENT_MIN and not tally.count[truth.WRONG],
+            not tally.count[truth.WRONG] and not self.falls_short(version, tally),
             f"{tally.percent():.2f}% right, {tally.count[truth.WRONG]} wrong",
         )
         pyprof.expect(
@@ -71,7 +81,7 @@ class Program:
             if since and minor(version) < minor(since):
                 raise pyprof.Skip(f"its syntax is that of CPython {since}")
             tally = self.measure(daemon, version, name)
-            if falls_short(tally):
+            if self.falls_short(version, tally):
                 # Two samples in 2000 decide, and the machine has neighbours: what is cut short
                 # again is cut short. A wrong stack is wrong the first time.
                 pyprof.diagnose(
@@ -79,7 +89,7 @@ class Program:
                 )
                 tally = self.measure(daemon, version, name)
             self.table[name, version] = tally
-            self.check(tally)
+            self.check(version, tally)
 
         self.tap.run(f"{name} on CPython {version}", run)
 
@@ -125,8 +135,3 @@ class Program:
 
 def minor(version):
     return int(version.partition(".")[2])
-
-
-def falls_short(tally):
-    """Incomplete stacks, and too many of them; none wrong."""
-    return tally.percent() < PERCENT_MIN and not tally.count[truth.WRONG]

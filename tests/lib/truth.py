@@ -135,7 +135,10 @@ class Truth:
             return INCOMPLETE, f"begins at {stack.frames[0]}"
         if loops_alone(stack.frames):
             return UNNAMED, "an evaluation loop without its Python frame"
-        inlined, why = self.possible(pyprof.python_frames(stack))
+        chain = pyprof.python_frames(stack)
+        if not chain and any(LOOP.fullmatch(frame) for frame in stack.frames):
+            return UNNAMED, "only evaluation loops"
+        inlined, why = self.possible(chain)
         return (WRONG, why) if why else (RIGHT, INLINED if inlined else "")
 
 

@@ -168,6 +168,10 @@ class Recorder:
             sys.monitoring.use_tool_id(TOOL, "workload")
             sys.monitoring.register_callback(TOOL, sys.monitoring.events.CALL, called)
             sys.monitoring.set_events(TOOL, sys.monitoring.events.CALL)
+        outer = sys._getframe(1) if UNTOLD else None
+        while outer:  # entered before, and calling all the same
+            self.seen(outer, "call", None)
+            outer = outer.f_back
         sys.setprofile(self.seen)
         return self
 
