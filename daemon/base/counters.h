@@ -31,6 +31,8 @@
 	X(spaces_refused, "processes whose mappings BPF could not take")                       \
 	X(frames_unsure, "leaf frames whose direct caller may be missing")                     \
 	X(python_unnamed, "Python or JIT frames without an entry in a perf map")               \
+	X(python_ambiguous,                                                                    \
+	  "Python or JIT frames whose address got another name before the first was read")     \
 	X(perfmaps_refused, "perf maps that could not be trusted or opened")                   \
 	X(kernel_unnamed, "kernel frames without a name")                                      \
 	X(perfmap_forks_refused, "forks whose child could not be given its parent's names")    \
