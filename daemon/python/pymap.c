@@ -234,7 +234,8 @@ void pp_pymap_exec(struct pp_pymap *p, struct pp_pymap *next, uint64_t exec_ns)
 	pp_pymap_exit(p, exec_ns);
 	if (p->dump)
 		return;
-	next->dev = p->dev, next->ino = p->ino;
+	next->dev = p->dev;
+	next->ino = p->ino;
 	next->unsure = true; /* what p wrote after that read */
 	if (p->fed_ns < exec_ns)
 		next->offset = next->line_offset = next->from = p->line_offset;
