@@ -4,16 +4,10 @@
  * the file. Every entry written before it has been seen. need_ns is the latest time that somebody
  * asked about in vain; need_ns >= read_ns makes a read wanted. There is no polling: nobody asks,
  * nothing is read.
- *
- * A forked child whose parent was not read up to the fork waits in the parent's list. When the
- * parent is, the child takes its view, and children that wait for that child may have theirs in
- * turn; that goes round by a work list, since a chain of forks may be as long as it likes.
  */
-#include "python/pymap.h"
+#include "python/pymap_private.h"
+
 #include "base/counters.h"
-#include "python/jitdump.h"
-#include "python/remaps.h"
-#include "python/seam.h"
 
 #include <string.h>
 
@@ -27,52 +21,6 @@
 
 /* A writer's buffer is looked for in the file this often at most, once it stays empty. */
 #define UNFLUSHED_INTERVAL_MAX_NS (1 * NSEC_PER_SEC)
-/* What a parent's writer had in its buffer at a fork the child writes too, as it closes the file:
- * that much later it is there. */
-#define FORK_FLUSH_NS (1 * NSEC_PER_SEC)
-
-struct pp_pymap {
-	struct pp_perfmaps *all;
-	struct pp_perfmap *map;
-	struct pp_jitdump *dump; /* feeds map; NULL where the file has lines */
-	struct pp_remaps remaps;
-	bool wanted, open, gone;
-	bool tried;	 /* the file was looked for at least once */
-	bool unsure;	 /* the file may hold lines of another life */
-	bool forked;	 /* has inherited, or waits to */
-	bool shared;	 /* others write to the file, too */
-	bool unflushed;	 /* somebody was told so since the file last grew */
-	bool final;	 /* the process is gone, and its file was read to the end since */
-	bool asked_gone; /* it was gone when the request in flight was made */
-	enum pp_pymap_reason reason;
-	enum pp_pymap_action in_flight;
-	bool outdated;	   /* the read in flight is of another place than wanted now */
-	uint64_t asked_ns; /* when it was */
-
-	uint64_t dev, ino, offset;
-	uint64_t from;		   /* where this life began to read the file */
-	uint64_t line_offset;	   /* behind the last whole line */
-	struct pp_seam seam;	   /* what was read before offset */
-	bool behind;		   /* the last read did not reach the end */
-	uint64_t fed_ns;	   /* the last time that something was read */
-	uint64_t risen_ns;	   /* and that this changed a name there was */
-	uint64_t gone_ns, told_ns; /* the end; see pp_pymap_told */
-	uint64_t read_ns, need_ns;
-	uint64_t next_read_ns, read_interval;
-	uint32_t empty_reads;
-	uint64_t tried_ns, next_try_ns, try_interval;
-
-	uint64_t generation, progress;
-	struct pp_growth growth;
-	struct pp_growers *growers; /* NULL while it hardly grows */
-	uint64_t grown_ns;	    /* up to when growth is counted; 0: not read to the end yet */
-
-	/* As a child: whose view it waits for, as of when, and its kin in that list. */
-	struct pp_pymap *parent, *older, *younger;
-	uint64_t fork_ns;
-	struct pp_pymap *waiting; /* children that wait for this one */
-	struct pp_pymap *work;
-};
 
 /* ---- What is known ------------------------------------------------------------------------ */
 
@@ -102,84 +50,11 @@ static bool may_come(const struct pp_pymap *p, uint64_t t)
 	return !p->gone && p->tried_ns <= t && p->try_interval <= PP_PYMAP_PATIENCE_NS;
 }
 
-/* Whether p has all entries written before a fork at t that it will ever have. */
-static bool is_settled(const struct pp_pymap *p, uint64_t t)
+bool pp_pymap_is_settled(const struct pp_pymap *p, uint64_t t)
 {
 	if (p->dump && !p->gone)
-		t += FORK_FLUSH_NS;
+		t += PP_PYMAP_FORK_FLUSH_NS;
 	return (!p->wanted && !p->parent) || !may_come(p, t);
-}
-
-/* ---- Fork ---------------------------------------------------------------------------------- */
-
-static void stop_waiting(struct pp_pymap *p)
-{
-	if (!p->parent)
-		return;
-	if (p->older)
-		p->older->younger = p->younger;
-	else
-		p->parent->waiting = p->younger;
-	if (p->younger)
-		p->younger->older = p->older;
-	p->parent = p->older = p->younger = NULL;
-}
-
-static void start_waiting(struct pp_pymap *p, struct pp_pymap *parent)
-{
-	p->parent = parent;
-	p->younger = parent->waiting;
-	if (p->younger)
-		p->younger->older = p;
-	parent->waiting = p;
-}
-
-static void take_view(struct pp_pymap *child, struct pp_pymap *parent)
-{
-	if (pp_perfmap_inherit(child->map, parent->map) < 0)
-		pp_count(PP_C_perfmap_forks_refused);
-	child->progress++;
-}
-
-/* Gives the children that waited for p their view, and so on down. all: p goes away, it has to be
- * now. */
-static void serve_children(struct pp_pymap *p, bool all)
-{
-	struct pp_pymap *work = p;
-
-	p->work = NULL;
-	while (work) {
-		struct pp_pymap *parent = work, *child, *next;
-
-		work = parent->work;
-		for (child = parent->waiting; child; child = next) {
-			next = child->younger;
-			if (!all && !is_settled(parent, child->fork_ns))
-				continue;
-			stop_waiting(child);
-			take_view(child, parent);
-			child->work = work;
-			work = child;
-		}
-		all = false;
-	}
-}
-
-int pp_pymap_fork(struct pp_pymap *p, struct pp_pymap *child, uint64_t fork_ns)
-{
-	child->fork_ns = fork_ns;
-	child->forked = true;
-	pp_remaps_fork(&child->remaps, &p->remaps);
-	if (is_settled(p, fork_ns)) {
-		int r = pp_perfmap_inherit(child->map, p->map);
-
-		if (r < 0)
-			pp_count(PP_C_perfmap_forks_refused);
-		return r;
-	}
-	p->need_ns = MAX(p->need_ns, fork_ns + (p->dump ? FORK_FLUSH_NS : 0));
-	start_waiting(child, p);
-	return 0;
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */
@@ -213,9 +88,9 @@ struct pp_pymap *pp_pymap_free(struct pp_pymap *p)
 	if (!p)
 		return NULL;
 	if (p->parent)
-		take_view(p, p->parent);
-	stop_waiting(p);
-	serve_children(p, true);
+		pp_pymap_take_view(p, p->parent);
+	pp_pymap_stop_waiting(p);
+	pp_pymap_serve_children(p, true);
 	unwatch(p);
 	pp_jitdump_free(p->dump);
 	pp_remaps_done(&p->remaps);
@@ -424,7 +299,7 @@ void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now
 		p->reason = why;
 	p->empty_reads = 0;
 	tried(p, now);
-	serve_children(p, false);
+	pp_pymap_serve_children(p, false);
 }
 
 void pp_pymap_stale(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t size, uint64_t now)
@@ -568,7 +443,7 @@ void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t l
 		p->final |= p->asked_gone;
 	}
 	schedule_read(p, len, end, now);
-	serve_children(p, false);
+	pp_pymap_serve_children(p, false);
 }
 
 /* ---- Names --------------------------------------------------------------------------------- */
