@@ -7,8 +7,8 @@
  * that closes it) the path is tried, and then the file must look like one that this process made:
  * regular, its effective user's, with no other name.
  *
- * A held one may belong to another user only where it is open for writing and was made after the
- * process began: a service that opened its map as root and then dropped its privileges. A process
+ * A held one may belong to another user only where it is open for writing and only its owner may
+ * write to it: a service that opened its map as root and then dropped its privileges. A process
  * that could merely read somebody's file, or only write to it, learns nothing through us.
  *
  * What is handed out is an O_PATH descriptor. It pins the file, and closing it asks nothing of the
@@ -18,8 +18,6 @@
  * map its first page to be noticed. It is theirs alone, so there is none by path, which may be any.
  */
 #include "proc/reader_wire.h"
-
-#include "base/clock.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -68,20 +66,11 @@ static bool is_open_for_writing(const struct pp_opened *o, const char *number)
 	return flags && (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
 }
 
-/* Whether the target made the file, as far as birth tells. A file system that keeps none is not
- * believed. */
-static bool is_younger_than_it(const struct pp_opened *o, int pinned)
+/* Whether nobody but its owner may write to a file, by its mode (which an ACL never exceeds). Who
+ * has it open for writing then had the owner's rights, and could have read it. */
+static bool is_its_owners_alone(const struct stat *st)
 {
-	uint64_t ns_per_tick = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
-	uint64_t boot_ns = pp_clock_ns(CLOCK_REALTIME) - pp_clock_ns(CLOCK_BOOTTIME);
-	uint64_t born_ns, start_ns = boot_ns + o->start_ticks * ns_per_tick;
-	struct statx st;
-
-	if (statx(pinned, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BTIME, &st) < 0 ||
-	    !(st.stx_mask & STATX_BTIME) || st.stx_btime.tv_sec < 0)
-		return false;
-	born_ns = (uint64_t)st.stx_btime.tv_sec * NSEC_PER_SEC + st.stx_btime.tv_nsec;
-	return born_ns >= start_ns;
+	return !(st->st_mode & (S_IWGRP | S_IWOTH));
 }
 
 static bool is_one_of_its_users(const struct pp_opened *o, uid_t uid)
@@ -119,7 +108,7 @@ static int try_held(const struct pp_opened *o, int fds, const char *number, cons
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
 	if (!is_one_of_its_users(o, st.st_uid) &&
-	    !(is_open_for_writing(o, number) && is_younger_than_it(o, pinned)))
+	    !(is_its_owners_alone(&st) && is_open_for_writing(o, number)))
 		return -EPERM;
 	a->fd = TAKE_FD(pinned);
 	a->head.key = pp_file_key_of(&st);
