@@ -53,12 +53,20 @@ static void on_mapping(void *userdata, struct pp_process *p, struct pp_map *map)
 	want_python(m, p);
 }
 
+static void on_memory(void *userdata, struct pp_process *p, const struct pp_map *map)
+{
+	struct pp_manager *m = userdata;
+
+	pp_pythons_memory(m->pythons, p, map);
+}
+
 static void on_scanned(void *userdata, struct pp_process *p)
 {
 	struct pp_manager *m = userdata;
 
 	for (size_t i = 0; i < pp_process_nr_maps(p); i++)
 		pp_pythons_mapping(m->pythons, p, &p->maps->maps[i]);
+	pp_pythons_scanned(p);
 	/* Thousands that sleep need no place in BPF: those that run ask for one. */
 	if (p->samples)
 		pp_unwind_touch(m->unwind, p);
@@ -154,6 +162,7 @@ const struct pp_processes_hooks pp_manager_processes_hooks = {
 	.on_fork = on_fork,
 	.on_exec = on_exec,
 	.on_mapping = on_mapping,
+	.on_memory = on_memory,
 	.on_scanned = on_scanned,
 	.on_exit = on_process_exit,
 	.on_free = on_process_free,

@@ -39,6 +39,8 @@ int pp_pcs_put_pending(struct pp_pcs *p, uint64_t key, uint32_t frame, uint64_t 
 {
 	int r;
 
+	if (p->nr_pending >= PP_PCS_MAX)
+		return -ENOSPC;
 	if (p->nr_pending == p->pending_cap) {
 		size_t cap = MAX(p->pending_cap * 2, (size_t)16);
 		struct pp_pending_pc *bigger = realloc(p->pending, cap * sizeof(*bigger));
@@ -93,6 +95,11 @@ void pp_pcs_forget(struct pp_pcs *p)
 	pp_u64map_clear(&p->frames);
 	for (size_t i = 0; i < p->nr_pending; i++)
 		(void)pp_u64map_put(&p->frames, p->pending[i].key, p->pending[i].frame);
+}
+
+void pp_pcs_renew(struct pp_pcs *p)
+{
+	pp_u64map_clear(&p->frames);
 }
 
 void pp_pcs_done(struct pp_pcs *p, struct pp_store *store)

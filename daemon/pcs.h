@@ -42,5 +42,7 @@ size_t pp_pcs_pending(const struct pp_pcs *p, uint64_t time_ns);
 void pp_pcs_swept(struct pp_pcs *p, struct pp_store *store);
 /* Forgets everything but what is pending. */
 void pp_pcs_forget(struct pp_pcs *p);
+/* The next sample of each key makes another frame; what is pending goes on waiting by itself. */
+void pp_pcs_renew(struct pp_pcs *p);
 /* Gives up on what is pending, and frees. */
 void pp_pcs_done(struct pp_pcs *p, struct pp_store *store);

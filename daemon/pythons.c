@@ -6,9 +6,11 @@
 #include "profile/store.h"
 #include "python/version.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+
+/* How soon a name that is in use is found to have changed, where nothing tells of it. */
+#define REFRESH_NS (1 * NSEC_PER_SEC)
 
 #define NOT_FLUSHED "not flushed"
 #define EMPTY	    "<empty>"
@@ -125,6 +127,26 @@ void pp_pythons_mapping(struct pp_pythons *ps, struct pp_process *p, const struc
 	}
 }
 
+void pp_pythons_memory(struct pp_pythons *ps, struct pp_process *p, const struct pp_map *map)
+{
+	struct pp_python *py = get_python(ps, p);
+
+	if (!py || py->over)
+		return;
+	want_map(ps, py);
+	if (py->pymap)
+		pp_pymap_mapped(py->pymap, map->start, map->end, map->seen_ns);
+}
+
+void pp_pythons_scanned(struct pp_process *p)
+{
+	struct pp_python *py = p->python;
+
+	for (size_t i = 0; py && py->pymap && i < pp_process_nr_maps(p); i++)
+		if (p->maps->maps[i].kind == PP_MAP_ANON)
+			pp_pymap_seen(py->pymap, p->maps->maps[i].start, p->maps->maps[i].end);
+}
+
 void pp_pythons_version(struct pp_pythons *ps, struct pp_process *p, uint32_t version)
 {
 	struct pp_python *py = get_python(ps, p);
@@ -152,7 +174,7 @@ void pp_pythons_forked(struct pp_pythons *ps, struct pp_process *parent, struct 
 	(void)pp_pymap_fork(from->pymap, to->pymap, now_ns);
 }
 
-/* The next image appends to the same file: what is there now names nothing of its. */
+/* The next image may append to the same file: what is there now names nothing of its. */
 void pp_pythons_execed(struct pp_pythons *ps, struct pp_process *old, struct pp_process *next)
 {
 	struct pp_python *from = old->python, *to;
@@ -161,14 +183,10 @@ void pp_pythons_execed(struct pp_pythons *ps, struct pp_process *old, struct pp_
 		return;
 	to = get_python(ps, next);
 	if (!to || to->pymap || pp_pymap_new(&to->pymap, ps->maps) < 0) {
-		pp_pymap_exit(from->pymap);
+		pp_pymap_exit(from->pymap, next->born_ns);
 		return;
 	}
 	pp_pymap_exec(from->pymap, to->pymap, next->born_ns);
-	if (from->fd >= 0 && pp_pymap_state(to->pymap) == PP_PYMAP_OPEN)
-		to->fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
-	if (from->path)
-		to->path = strdup(from->path);
 }
 
 void pp_pythons_exited(struct pp_process *p)
@@ -176,7 +194,7 @@ void pp_pythons_exited(struct pp_process *p)
 	struct pp_python *py = p->python;
 
 	if (py && py->pymap)
-		pp_pymap_exit(py->pymap);
+		pp_pymap_exit(py->pymap, p->exit_ns);
 }
 
 /* ---- Frames ---------------------------------------------------------------------------------- */
@@ -193,7 +211,7 @@ static int named_frame(struct pp_pythons *ps, const struct pp_name *name, uint32
 			      strlen("[jit]"), ret);
 }
 
-static uint32_t unnamed_frame(struct pp_pythons *ps, struct pp_python *py, uint64_t pc, bool stub)
+static uint32_t nameless_frame(struct pp_pythons *ps, uint64_t pc, bool stub)
 {
 	enum pp_kind kind = stub ? PP_KIND_PYTHON : PP_KIND_JIT;
 	const char *module = stub ? "[python]" : "[jit]";
@@ -202,8 +220,26 @@ static uint32_t unnamed_frame(struct pp_pythons *ps, struct pp_python *py, uint6
 	if (pp_strings_get(ps->store->strings, module, strlen(module), &id) < 0 ||
 	    pp_frames_unnamed(ps->store->frames, kind, id, pc, &frame) < 0)
 		return PP_FRAME_UNKNOWN;
-	pp_pcs_put(&py->pcs, pc, frame);
 	return frame;
+}
+
+static uint32_t unnamed_frame(struct pp_pythons *ps, struct pp_python *py, uint64_t pc, bool stub)
+{
+	uint32_t frame = nameless_frame(ps, pc, stub);
+
+	if (frame != PP_FRAME_UNKNOWN)
+		pp_pcs_put(&py->pcs, pc, frame);
+	return frame;
+}
+
+/* Other compilers than CPython's reuse memory without mapping it anew: only the file tells. */
+static void refresh(struct pp_python *py, bool stub, uint64_t time_ns)
+{
+	if (stub || !py->pymap || time_ns < py->refresh_ns)
+		return;
+	py->refresh_ns = time_ns + REFRESH_NS;
+	if (pp_pymap_state(py->pymap) == PP_PYMAP_OPEN)
+		pp_pymap_refresh(py->pymap, time_ns);
 }
 
 static uint32_t pending_frame(struct pp_pythons *ps, struct pp_python *py, uint64_t pc, bool stub,
@@ -260,10 +296,12 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 		want_map(ps, py);
 	if (py->pymap && pp_pymap_generation(py->pymap) != py->generation) {
 		py->generation = pp_pymap_generation(py->pymap);
-		pp_pcs_forget(&py->pcs);
+		pp_pcs_renew(&py->pcs);
 	}
-	if (pp_pcs_get(&py->pcs, pc, &frame))
+	if (pp_pcs_get(&py->pcs, pc, &frame)) {
+		refresh(py, stub, time_ns);
 		return frame;
+	}
 	if (!py->pymap)
 		return unnamed_frame(ps, py, pc, stub);
 	switch (pp_pymap_lookup(py->pymap, pc, time_ns, &entry)) {
@@ -274,6 +312,9 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 		return frame;
 	case PP_PYMAP_PENDING:
 		return pending_frame(ps, py, pc, stub, time_ns);
+	case PP_PYMAP_AMBIGUOUS: /* not kept: later samples are of the later name */
+		pp_count(PP_C_python_ambiguous);
+		return nameless_frame(ps, pc, stub);
 	case PP_PYMAP_UNFLUSHED:
 		return late_frame(ps, py, pc, stub, time_ns);
 	case PP_PYMAP_ABSENT:
@@ -286,8 +327,11 @@ uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t 
 /* What came of a frame that was waiting; whether it waits no more. */
 static bool settle_one(struct pp_pythons *ps, struct pp_python *py, struct pp_pending_pc *pc)
 {
+	enum pp_counter counter = PP_C_python_unnamed;
 	struct pp_perfmap_entry entry;
-	uint32_t frame;
+	uint32_t frame, known;
+	/* Or a later sample of it is another frame. */
+	bool latest = pp_pcs_get(&py->pcs, pc->key, &known) && known == pc->frame;
 
 	switch (pp_pymap_lookup(py->pymap, pc->key, pc->time_ns, &entry)) {
 	case PP_PYMAP_PENDING:
@@ -299,14 +343,20 @@ static bool settle_one(struct pp_pythons *ps, struct pp_python *py, struct pp_pe
 	case PP_PYMAP_NAMED:
 		if (named_frame(ps, &entry.name, &frame) == 0 &&
 		    pp_frames_resolve(ps->store->frames, pc->frame, frame) == 0) {
-			pp_pcs_put(&py->pcs, pc->key, frame);
+			if (latest)
+				pp_pcs_put(&py->pcs, pc->key, frame);
 			return true;
 		}
+		break;
+	case PP_PYMAP_AMBIGUOUS:
+		if (latest) /* later samples are of the later name */
+			pp_pcs_drop(&py->pcs, pc->key);
+		counter = PP_C_python_ambiguous;
 		break;
 	case PP_PYMAP_ABSENT:
 		break;
 	}
-	pp_count(PP_C_python_unnamed);
+	pp_count(counter);
 	(void)pp_frames_give_up(ps->store->frames, pc->frame);
 	return true;
 }

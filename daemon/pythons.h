@@ -33,13 +33,15 @@ struct pp_python {
 	struct pp_pymap *pymap;	    /* NULL: no generated code seen */
 	struct pp_pcs pcs;	    /* by address */
 	struct pp_coverage coverage;
+	uint64_t refresh_ns;	       /* when names in use are to be looked at again */
 	uint64_t generation, progress; /* of the pymap, as pcs knows it */
 	char *path;		       /* of the map, in the process's root */
 	int fd;			       /* of the map, -1: not open */
 	uint32_t version;	       /* see python/version.h; 0: unknown */
 	bool is_python, arena;
-	bool jitdump; /* it has mapped one */
-	bool asking;  /* the reader has a request for the map */
+	bool jitdump;	  /* it has mapped one */
+	bool was_missing; /* since the last look there was no map of this life */
+	bool asking;	  /* the reader has a request for the map */
 	/* The process has ended, and the map was let go; what it was then: */
 	bool over, map_full;
 	enum pp_pymap_state map_state;
@@ -59,6 +61,8 @@ PP_DEFINE_CLEANUP(struct pp_pythons *, pp_pythons_free)
 
 /* Hooks of proc/processes.h. */
 void pp_pythons_mapping(struct pp_pythons *ps, struct pp_process *p, const struct pp_map *map);
+void pp_pythons_memory(struct pp_pythons *ps, struct pp_process *p, const struct pp_map *map);
+void pp_pythons_scanned(struct pp_process *p);
 void pp_pythons_forked(struct pp_pythons *ps, struct pp_process *parent, struct pp_process *child,
 		       uint64_t now_ns);
 void pp_pythons_execed(struct pp_pythons *ps, struct pp_process *old, struct pp_process *next);

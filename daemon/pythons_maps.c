@@ -7,6 +7,7 @@
 #include "proc/reader.h"
 
 #include <string.h>
+#include <time.h>
 
 /* How long after a process's end its map is kept for samples that come late. */
 #define AFTERLIFE_NS (5 * NSEC_PER_SEC)
@@ -92,6 +93,31 @@ static void find_sharers(struct pp_pythons *ps, struct pp_python *py, const stru
 	}
 }
 
+/* CLOCK_REALTIME of now less age_ns, an age of now by another clock. */
+static int64_t real_time(uint64_t age_ns)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * (int64_t)NSEC_PER_SEC + ts.tv_nsec - (int64_t)age_ns;
+}
+
+/* Whether a file was last written before the process, or the program it runs, began. The kernel's
+ * times of files lag behind a little, and never run ahead. */
+static bool is_leftover(const struct pp_process *p, const struct pp_file_key *key)
+{
+	uint64_t start_ns = p->start_ns;
+	struct timespec boot;
+
+	if (!start_ns && p->start_ticks != PP_TICKS_UNKNOWN)
+		start_ns = p->start_ticks * (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+	if (p->exec_gen || !start_ns)
+		return key->ctime_ns < real_time(pp_now_ns() - p->born_ns);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	return key->ctime_ns <
+	       real_time((uint64_t)boot.tv_sec * NSEC_PER_SEC + (uint64_t)boot.tv_nsec - start_ns);
+}
+
 static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found *found, int *fd)
 {
 	struct request *rq = userdata;
@@ -103,8 +129,15 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 	if (error) {
 		refuse_map(py, reason_of(error), now_ns);
 	} else if (*fd < 0) {
+		py->was_missing |= found->answer == PP_PERFMAP_MISSING;
 		refuse_map(py, reason_of_answer(found->answer), now_ns);
+	} else if (found->answer == PP_PERFMAP_PATH && is_leftover(py->process, &found->key)) {
+		py->was_missing = true;
+		pp_pymap_stale(py->pymap, found->key.dev, found->key.ino, found->key.size, now_ns);
 	} else {
+		if (!py->was_missing)
+			pp_pymap_doubt(py->pymap);
+		py->was_missing = false;
 		pp_close(py->fd);
 		py->fd = TAKE_FD(*fd);
 		free(py->path);
@@ -212,6 +245,7 @@ void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
 	for (struct pp_python *py = ps->newest; py; py = py->older) {
 		if (!py->pymap)
 			continue;
+		pp_pymap_told(py->pymap, now_ns);
 		pp_pythons_settle(ps, py);
 		pp_pythons_serve(ps, py, now_ns);
 		look_why(ps, py, now_ns);

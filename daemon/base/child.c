@@ -23,9 +23,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/pidfd.h>
 
 #define ABANDONED_AFTER_NS   (100 * NSEC_PER_MSEC)
@@ -450,8 +449,8 @@ size_t pp_child_pending(const struct pp_child *c)
 
 uint64_t pp_child_queued_ns(const struct pp_child *c)
 {
-	char path[48], text[128];
-	uint64_t ran, queued;
+	char path[48], text[128], *queued;
+	uint64_t ns = 0;
 	FILE *file;
 
 	if (c->sock < 0)
@@ -460,9 +459,9 @@ uint64_t pp_child_queued_ns(const struct pp_child *c)
 	file = fopen(path, "re");
 	if (!file)
 		return 0;
-	if (!fgets(text, sizeof(text), file) ||
-	    sscanf(text, "%" SCNu64 " %" SCNu64, &ran, &queued) != 2)
-		queued = 0;
+	/* Time run, time queued, how often. */
+	if (fgets(text, sizeof(text), file) && (queued = strchr(text, ' ')))
+		ns = strtoull(queued, NULL, 10);
 	fclose(file);
-	return queued;
+	return ns;
 }

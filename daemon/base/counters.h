@@ -44,7 +44,9 @@
 	X(chains_malformed, "samples whose interpreter frames made no sense; left native")     \
 	X(chains_unplaced, "samples whose interpreter frames fit no native stack")             \
 	X(names_disagree, "frames that the interpreter and a perf map name differently")       \
-	X(interps_refused, "Pythons whose own frames cannot be walked; ps says why")           \
+	X(interps_refused, "Pythons whose own frames cannot be walked; doctor says why")       \
+	X(python_ambiguous,                                                                    \
+	  "Python or JIT frames whose address got another name before the first was read")     \
 	X(perfmaps_refused, "perf maps that could not be trusted or opened")                   \
 	X(kernel_unnamed, "kernel frames without a name")                                      \
 	X(perfmap_forks_refused, "forks whose child could not be given its parent's names")    \

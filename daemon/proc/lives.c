@@ -218,6 +218,8 @@ static int apply_mmap(struct pp_processes *t, const struct pp_life *life)
 	map.path = pp_atoms_get(&t->atoms, path, len);
 	if (!map.path)
 		return -ENOMEM;
+	if (map.kind == PP_MAP_ANON && t->hooks.on_memory)
+		t->hooks.on_memory(t->userdata, p, &map);
 	r = pp_process_enter(p, &map, &entry);
 	if (entry && t->hooks.on_mapping)
 		t->hooks.on_mapping(t->userdata, p, entry);

@@ -26,6 +26,8 @@ struct pp_processes_hooks {
 	void (*on_exec)(void *userdata, struct pp_process *old, struct pp_process *next);
 	/* map is new or changed. Its object slot is set where the same file was mapped there. */
 	void (*on_mapping)(void *userdata, struct pp_process *p, struct pp_map *map);
+	/* A record of executable memory without a file, as the kernel told it: known or not. */
+	void (*on_memory)(void *userdata, struct pp_process *p, const struct pp_map *map);
 	/* After a scan was merged: facts and mappings are there. */
 	void (*on_scanned)(void *userdata, struct pp_process *p);
 	void (*on_exit)(void *userdata, struct pp_process *p);

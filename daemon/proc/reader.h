@@ -110,13 +110,14 @@ struct pp_perfmap_found {
 	struct pp_file_key key;
 	const char *path; /* in the target's root; of a held one as the link says it */
 };
+/* *fd pins the file (O_PATH): it is for pp_reader_read. */
 typedef void (*pp_reader_perfmap_fn)(void *userdata, int error,
 				     const struct pp_perfmap_found *found, int *fd);
 /* jitdump: it is said to have one, which then goes before its perf map. */
 int pp_reader_perfmap(struct pp_reader *r, struct pp_target target, bool jitdump,
 		      pp_reader_perfmap_fn fn, void *userdata);
 
-/* One chunk of fd at offset, at most PP_READ_MAX bytes. size: the file's now. */
+/* One chunk of what fd pins at offset, at most PP_READ_MAX bytes. size: the file's now. */
 typedef void (*pp_reader_read_fn)(void *userdata, int error, uint64_t size, const void *data,
 				  size_t len);
 int pp_reader_read(struct pp_reader *r, struct pp_target target, int fd, uint64_t offset,

@@ -110,7 +110,7 @@ int pp_reader_do_identify(const struct pp_opened *o, const struct pp_reader_requ
 	a->head.key = pp_file_key_of(&st);
 	a->head.mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec;
 	if (q->want_fd) {
-		a->fd = pp_reader_reopen(fd);
+		a->fd = pp_reader_hand_out(fd);
 		if (a->fd < 0)
 			return a->fd;
 	}
@@ -119,14 +119,21 @@ int pp_reader_do_identify(const struct pp_opened *o, const struct pp_reader_requ
 
 /* ---- Chunks ---------------------------------------------------------------------------------- */
 
-int pp_reader_do_read(const struct pp_reader_request *q, int fd, struct pp_reader_answer *a)
+/* The file is closed before the answer goes out: that too may hang, and must be this request's
+ * fault.
+ */
+int pp_reader_do_read(const struct pp_reader_request *q, int pinned, struct pp_reader_answer *a)
 {
 	_cleanup_free_ void *data = NULL;
+	_cleanup_close_ int fd = -1;
 	struct stat st;
 	ssize_t n;
 
-	if (fd < 0 || q->len > PP_READ_MAX || q->offset > INT64_MAX)
+	if (pinned < 0 || q->len > PP_READ_MAX || q->offset > INT64_MAX)
 		return -EINVAL;
+	fd = pp_reader_reopen(pinned);
+	if (fd < 0)
+		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
@@ -154,7 +161,7 @@ static int try_debugfile(int root, const char *path, bool follow)
 	struct stat st;
 
 	fd = pp_reader_find(root, path, follow, &st);
-	return fd < 0 ? fd : pp_reader_reopen(fd);
+	return fd < 0 ? fd : pp_reader_hand_out(fd);
 }
 
 static int by_build_id(int root, const struct pp_reader_request *q)

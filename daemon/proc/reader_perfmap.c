@@ -7,9 +7,12 @@
  * that closes it) the path is tried, and then the file must look like one that this process made:
  * regular, its effective user's, with no other name.
  *
- * A held one may belong to another user only where it is open for writing: a service that opened
- * its map as root and then dropped its privileges. A process that could merely read somebody's file
- * learns nothing through us.
+ * A held one may belong to another user only where it is open for writing and only its owner may
+ * write to it: a service that opened its map as root and then dropped its privileges. A process
+ * that could merely read somebody's file, or only write to it, learns nothing through us.
+ *
+ * What is handed out is an O_PATH descriptor. It pins the file, and closing it asks nothing of the
+ * file system; to close an open one asks a FUSE server, which need not answer.
  *
  * A jitdump is only ever looked for among what the process holds: open, or mapped, as its writers
  * map its first page to be noticed. It is theirs alone, so there is none by path, which may be any.
@@ -20,6 +23,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Looked at: a map is opened early and has a low number; mappings come by address. */
 #define LINKS_MAX 16384
@@ -62,6 +66,13 @@ static bool is_open_for_writing(const struct pp_opened *o, const char *number)
 	return flags && (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
 }
 
+/* Whether nobody but its owner may write to a file, by its mode (which an ACL never exceeds). Who
+ * has it open for writing then had the owner's rights, and could have read it. */
+static bool is_its_owners_alone(const struct stat *st)
+{
+	return !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
 static bool is_one_of_its_users(const struct pp_opened *o, uid_t uid)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(o->uids); i++)
@@ -77,7 +88,7 @@ static bool is_one_of_its_users(const struct pp_opened *o, uid_t uid)
 static int try_held(const struct pp_opened *o, int fds, const char *number, const char *name,
 		    struct pp_reader_answer *a)
 {
-	_cleanup_close_ int pinned = -1, fd = -1;
+	_cleanup_close_ int pinned = -1;
 	char link[PP_READER_PATH_MAX], self[32];
 	struct stat st;
 	ssize_t n;
@@ -96,12 +107,10 @@ static int try_held(const struct pp_opened *o, int fds, const char *number, cons
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	if (!is_one_of_its_users(o, st.st_uid) && !is_open_for_writing(o, number))
+	if (!is_one_of_its_users(o, st.st_uid) &&
+	    !(is_its_owners_alone(&st) && is_open_for_writing(o, number)))
 		return -EPERM;
-	fd = pp_reader_reopen(pinned);
-	if (fd < 0)
-		return fd;
-	a->fd = TAKE_FD(fd);
+	a->fd = TAKE_FD(pinned);
 	a->head.key = pp_file_key_of(&st);
 	return pp_reader_add_text(a, link, (size_t)n);
 }
@@ -157,9 +166,7 @@ static enum pp_perfmap_answer find_by_path(const struct pp_opened *o, const char
 		return PP_PERFMAP_FOREIGN;
 	if (st.st_nlink != 1)
 		return PP_PERFMAP_LINKS;
-	a->fd = pp_reader_reopen(pinned);
-	if (a->fd < 0)
-		return answer_of(a->fd);
+	a->fd = TAKE_FD(pinned);
 	a->head.key = pp_file_key_of(&st);
 	return PP_PERFMAP_PATH;
 }

@@ -5,14 +5,20 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #define STAT_MAX   2048	      /* /proc/PID/stat: 52 numbers and a name */
 #define STATUS_MAX 8192	      /* /proc/PID/status: longest are its CPU and node masks */
 #define KTHREAD	   0x00200000 /* PF_KTHREAD, in the flags of /proc/PID/stat: ABI in practice */
+
+#ifndef FUSE_SUPER_MAGIC
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
 
 uint64_t pp_start_ticks(uint64_t start_ns)
 {
@@ -168,4 +174,13 @@ int pp_reader_reopen(int path_fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	return fd < 0 ? -errno : fd;
+}
+
+int pp_reader_hand_out(int path_fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(path_fd, &fs) < 0)
+		return -errno;
+	return fs.f_type == FUSE_SUPER_MAGIC ? -EREMOTE : pp_reader_reopen(path_fd);
 }

@@ -129,6 +129,9 @@ int pp_reader_slurp(int dir, const char *name, size_t max, struct pp_buf *out);
 int pp_reader_find(int root, const char *path, bool follow, struct stat *ret_st);
 /* A descriptor for reading of what an O_PATH one stands for. */
 int pp_reader_reopen(int path_fd);
+/* The same for the daemon and its worker to hold. -EREMOTE for a file of a FUSE server: that is
+ * asked whenever a descriptor is closed, and need not answer. */
+int pp_reader_hand_out(int path_fd);
 
 int pp_reader_do_scan(const struct pp_opened *o, struct pp_reader_answer *a);
 /* o->dir is -1 where the target is gone: what can be had without it is. */
@@ -136,7 +139,7 @@ int pp_reader_do_identify(const struct pp_opened *o, const struct pp_reader_requ
 			  const char *path, struct pp_reader_answer *a);
 int pp_reader_do_perfmap(const struct pp_opened *o, const struct pp_reader_request *q,
 			 struct pp_reader_answer *a);
-int pp_reader_do_read(const struct pp_reader_request *q, int fd, struct pp_reader_answer *a);
+int pp_reader_do_read(const struct pp_reader_request *q, int pinned, struct pp_reader_answer *a);
 int pp_reader_do_inspect(const struct pp_opened *o, const struct pp_inspect *what,
 			 struct pp_reader_answer *a);
 int pp_reader_do_examine(const struct pp_opened *o, const struct pp_reader_request *q, int map_fd,

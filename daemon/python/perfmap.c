@@ -36,6 +36,7 @@ struct pp_perfmap {
 	struct pp_entry *log;
 	uint32_t nr_log, cap_log;
 	struct pp_buf tail;
+	bool flat;		    /* own runs are among the inherited ones */
 	struct pp_perfline last;    /* the last entry; its name is gone */
 	unsigned int continuations; /* lines that may yet belong to its name */
 	bool skipping;		    /* the rest of a line that was too long */
@@ -334,9 +335,13 @@ void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len)
 		p = newline + 1;
 	}
 	for (; p < end; p = newline + 1) {
+		/* A file that was made longer than it is goes on behind a hole. */
+		while (p < end && !*p)
+			p++;
 		newline = memchr(p, '\n', (size_t)(end - p));
 		if (!newline) {
-			tail_set(map, p, (size_t)(end - p));
+			if (p < end)
+				tail_set(map, p, (size_t)(end - p));
 			return;
 		}
 		line(map, p, (size_t)(newline - p));
@@ -410,6 +415,7 @@ static int flatten(struct pp_perfmap *map)
 	settle(flat);
 	pp_runs_done(&map->runs);
 	map->stats.full |= flat->stats.full;
+	map->flat = true;
 	return pp_runs_inherit(&map->runs, &flat->runs);
 }
 
@@ -427,6 +433,7 @@ int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent)
 	}
 	if (r < 0)
 		return r;
+	child->flat = parent->flat;
 	for (uint32_t i = 0; i < child->runs.nr_inherited; i++)
 		pp_frontier_add_span(&child->frontier, pp_run_start(child->runs.runs[i]),
 				     pp_run_end(child->runs.runs[i]));
@@ -465,6 +472,10 @@ bool pp_perfmap_lookup(struct pp_perfmap *map, uint64_t address, struct pp_perfm
 		return false;
 	ret->start = piece->start;
 	ret->size = piece->size;
+	if (!pp_runs_is_inherited(&map->runs, run))
+		ret->origin = PP_PERFMAP_OWN;
+	else
+		ret->origin = map->flat ? PP_PERFMAP_EITHER : PP_PERFMAP_INHERITED;
 	pp_run_name(run, piece, &ret->name);
 	return true;
 }

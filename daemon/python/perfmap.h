@@ -67,11 +67,16 @@ int pp_perfmap_inherit(struct pp_perfmap *child, struct pp_perfmap *parent);
  */
 int pp_perfmap_contest(struct pp_perfmap *map);
 
+/* Whose file an entry was in. A map at the end of a long chain of forks does not keep them apart.
+ */
+enum pp_perfmap_origin { PP_PERFMAP_OWN, PP_PERFMAP_INHERITED, PP_PERFMAP_EITHER };
+
 /* What is visible at an address: the entry, or the piece of it that later ones left over. */
 struct pp_perfmap_entry {
 	uint64_t start;
 	uint32_t size;
 	struct pp_name name; /* lives as long as the map */
+	enum pp_perfmap_origin origin;
 };
 
 /* The entry that covers address. Amortises sorting what was fed since the last call. */

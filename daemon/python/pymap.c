@@ -4,14 +4,10 @@
  * the file. Every entry written before it has been seen. need_ns is the latest time that somebody
  * asked about in vain; need_ns >= read_ns makes a read wanted. There is no polling: nobody asks,
  * nothing is read.
- *
- * A forked child whose parent was not read up to the fork waits in the parent's list. When the
- * parent is, the child takes its view, and children that wait for that child may have theirs in
- * turn; that goes round by a work list, since a chain of forks may be as long as it likes.
  */
-#include "python/pymap.h"
+#include "python/pymap_private.h"
+
 #include "base/counters.h"
-#include "python/jitdump.h"
 
 #include <string.h>
 
@@ -25,45 +21,6 @@
 
 /* A writer's buffer is looked for in the file this often at most, once it stays empty. */
 #define UNFLUSHED_INTERVAL_MAX_NS (1 * NSEC_PER_SEC)
-/* What a parent's writer had in its buffer at a fork the child writes too, as it closes the file:
- * that much later it is there. */
-#define FORK_FLUSH_NS (1 * NSEC_PER_SEC)
-
-struct pp_pymap {
-	struct pp_perfmaps *all;
-	struct pp_perfmap *map;
-	struct pp_jitdump *dump; /* feeds map; NULL where the file has lines */
-	bool wanted, open, gone;
-	bool tried;	 /* the file was looked for at least once */
-	bool skip;	 /* what the file holds is not ours: only its size is of interest */
-	bool shared;	 /* others write to the file, too */
-	bool unflushed;	 /* somebody was told so since the file last grew */
-	bool final;	 /* the process is gone, and its file was read to the end since */
-	bool asked_gone; /* it was gone when the request in flight was made */
-	enum pp_pymap_reason reason;
-	enum pp_pymap_action in_flight;
-	bool outdated;	   /* the read in flight is of another place than wanted now */
-	uint64_t asked_ns; /* when it was */
-
-	uint64_t dev, ino, offset;
-	uint64_t from; /* where this life began to read the file */
-	bool behind;   /* the last read did not reach the end */
-	uint64_t read_ns, need_ns;
-	uint64_t next_read_ns, read_interval;
-	uint32_t empty_reads;
-	uint64_t tried_ns, next_try_ns, try_interval;
-
-	uint64_t generation, progress;
-	struct pp_growth growth;
-	struct pp_growers *growers; /* NULL while it hardly grows */
-	uint64_t grown_ns;	    /* up to when growth is counted; 0: not read to the end yet */
-
-	/* As a child: whose view it waits for, as of when, and its kin in that list. */
-	struct pp_pymap *parent, *older, *younger;
-	uint64_t fork_ns;
-	struct pp_pymap *waiting; /* children that wait for this one */
-	struct pp_pymap *work;
-};
 
 /* ---- What is known ------------------------------------------------------------------------ */
 
@@ -93,82 +50,11 @@ static bool may_come(const struct pp_pymap *p, uint64_t t)
 	return !p->gone && p->tried_ns <= t && p->try_interval <= PP_PYMAP_PATIENCE_NS;
 }
 
-/* Whether p has all entries written before a fork at t that it will ever have. */
-static bool is_settled(const struct pp_pymap *p, uint64_t t)
+bool pp_pymap_is_settled(const struct pp_pymap *p, uint64_t t)
 {
 	if (p->dump && !p->gone)
-		t += FORK_FLUSH_NS;
+		t += PP_PYMAP_FORK_FLUSH_NS;
 	return (!p->wanted && !p->parent) || !may_come(p, t);
-}
-
-/* ---- Fork ---------------------------------------------------------------------------------- */
-
-static void stop_waiting(struct pp_pymap *p)
-{
-	if (!p->parent)
-		return;
-	if (p->older)
-		p->older->younger = p->younger;
-	else
-		p->parent->waiting = p->younger;
-	if (p->younger)
-		p->younger->older = p->older;
-	p->parent = p->older = p->younger = NULL;
-}
-
-static void start_waiting(struct pp_pymap *p, struct pp_pymap *parent)
-{
-	p->parent = parent;
-	p->younger = parent->waiting;
-	if (p->younger)
-		p->younger->older = p;
-	parent->waiting = p;
-}
-
-static void take_view(struct pp_pymap *child, struct pp_pymap *parent)
-{
-	if (pp_perfmap_inherit(child->map, parent->map) < 0)
-		pp_count(PP_C_perfmap_forks_refused);
-	child->progress++;
-}
-
-/* Gives the children that waited for p their view, and so on down. all: p goes away, it has to be
- * now. */
-static void serve_children(struct pp_pymap *p, bool all)
-{
-	struct pp_pymap *work = p;
-
-	p->work = NULL;
-	while (work) {
-		struct pp_pymap *parent = work, *child, *next;
-
-		work = parent->work;
-		for (child = parent->waiting; child; child = next) {
-			next = child->younger;
-			if (!all && !is_settled(parent, child->fork_ns))
-				continue;
-			stop_waiting(child);
-			take_view(child, parent);
-			child->work = work;
-			work = child;
-		}
-		all = false;
-	}
-}
-
-int pp_pymap_fork(struct pp_pymap *p, struct pp_pymap *child, uint64_t fork_ns)
-{
-	child->fork_ns = fork_ns;
-	if (is_settled(p, fork_ns)) {
-		int r = pp_perfmap_inherit(child->map, p->map);
-
-		if (r < 0)
-			pp_count(PP_C_perfmap_forks_refused);
-		return r;
-	}
-	p->need_ns = MAX(p->need_ns, fork_ns + (p->dump ? FORK_FLUSH_NS : 0));
-	start_waiting(child, p);
-	return 0;
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */
@@ -202,11 +88,12 @@ struct pp_pymap *pp_pymap_free(struct pp_pymap *p)
 	if (!p)
 		return NULL;
 	if (p->parent)
-		take_view(p, p->parent);
-	stop_waiting(p);
-	serve_children(p, true);
+		pp_pymap_take_view(p, p->parent);
+	pp_pymap_stop_waiting(p);
+	pp_pymap_serve_children(p, true);
 	unwatch(p);
 	pp_jitdump_free(p->dump);
+	pp_remaps_done(&p->remaps);
 	pp_perfmap_free(p->map);
 	free(p);
 	return NULL;
@@ -219,13 +106,36 @@ void pp_pymap_want(struct pp_pymap *p)
 
 void pp_pymap_exec(struct pp_pymap *p, struct pp_pymap *next, uint64_t exec_ns)
 {
-	pp_pymap_exit(p);
-	if (!p->open || p->dump)
+	pp_pymap_exit(p, exec_ns);
+	if (p->dump)
 		return;
-	next->wanted = next->tried = next->open = next->skip = true;
 	next->dev = p->dev;
 	next->ino = p->ino;
-	next->need_ns = exec_ns;
+	next->unsure = true; /* what p wrote after that read */
+	if (p->fed_ns < exec_ns)
+		next->offset = next->line_offset = next->from = p->line_offset;
+}
+
+void pp_pymap_seen(struct pp_pymap *p, uint64_t start, uint64_t end)
+{
+	pp_remaps_seen(&p->remaps, start, end);
+}
+
+void pp_pymap_mapped(struct pp_pymap *p, uint64_t start, uint64_t end, uint64_t at_ns)
+{
+	if (pp_remaps_add(&p->remaps, start, end, at_ns))
+		p->generation++;
+	/* A file that was not there before will be, for what is going to run. */
+	p->next_try_ns = MIN(p->next_try_ns, at_ns + PP_PYMAP_PATIENCE_NS);
+	if (!p->open)
+		p->try_interval = MIN(p->try_interval, PP_PYMAP_PATIENCE_NS);
+}
+
+void pp_pymap_told(struct pp_pymap *p, uint64_t time_ns)
+{
+	if (p->risen_ns > p->told_ns && p->risen_ns <= time_ns)
+		p->progress++;
+	p->told_ns = time_ns;
 }
 
 void pp_pymap_look_again(struct pp_pymap *p)
@@ -235,23 +145,22 @@ void pp_pymap_look_again(struct pp_pymap *p)
 	p->try_interval = PP_PYMAP_RETRY_MIN_NS;
 }
 
-void pp_pymap_exit(struct pp_pymap *p)
+void pp_pymap_exit(struct pp_pymap *p, uint64_t exit_ns)
 {
 	p->gone = true;
+	p->gone_ns = exit_ns;
+	p->next_read_ns = 0; /* before the next one writes */
 	if (!p->unflushed && !p->waiting)
 		return;
 	/* What was in the writer's buffer is in the file, or nowhere. */
 	p->unflushed = may_be_flushed(p);
 	p->progress++;
-	p->next_read_ns = 0;
 }
 
 /* ---- What is wanted ------------------------------------------------------------------------ */
 
 static bool wants_read(const struct pp_pymap *p)
 {
-	if (p->skip)
-		return true;
 	return (p->behind || p->need_ns >= p->read_ns || p->unflushed) && !is_full(p);
 }
 
@@ -288,8 +197,8 @@ void pp_pymap_next(struct pp_pymap *p, uint64_t now, struct pp_pymap_request *re
 		return;
 	if (!p->open || !wants_read(p) || !ask(p, PP_PYMAP_DO_READ, p->next_read_ns, now, ret))
 		return;
-	ret->offset = p->offset;
-	ret->len = p->skip ? 0 : PP_PYMAP_READ_MAX;
+	ret->offset = p->offset - p->seam.len;
+	ret->len = PP_PYMAP_READ_MAX;
 }
 
 /* ---- What came of it ----------------------------------------------------------------------- */
@@ -310,6 +219,18 @@ static bool is_foreign(const struct pp_pymap *p)
 	return p->dump && pp_jitdump_state(p->dump) == PP_JITDUMP_FOREIGN;
 }
 
+/* The file is read from an offset on. */
+static void begin(struct pp_pymap *p, uint64_t offset)
+{
+	p->offset = p->line_offset = offset;
+	p->seam.len = 0;
+	p->grown_ns = 0;
+	p->behind = true;
+	if (p->dump)
+		pp_jitdump_restart(p->dump);
+	pp_perfmap_restart(p->map);
+}
+
 /* What is fed from here on begins a file of this format. */
 static int restart(struct pp_pymap *p, enum pp_pymap_format format)
 {
@@ -321,11 +242,13 @@ static int restart(struct pp_pymap *p, enum pp_pymap_format format)
 		r = pp_jitdump_new(&p->dump, p->all, p->map);
 	if (r < 0)
 		return r;
-	p->offset = p->grown_ns = 0;
-	if (p->dump)
-		pp_jitdump_restart(p->dump);
-	pp_perfmap_restart(p->map);
+	begin(p, 0);
 	return 0;
+}
+
+void pp_pymap_doubt(struct pp_pymap *p)
+{
+	p->unsure = true;
 }
 
 int pp_pymap_opened(struct pp_pymap *p, enum pp_pymap_format format, uint64_t dev, uint64_t ino,
@@ -343,14 +266,14 @@ int pp_pymap_opened(struct pp_pymap *p, enum pp_pymap_format format, uint64_t de
 		p->dev = dev;
 		p->ino = ino;
 		p->from = 0;
-		p->behind = true;
-		p->skip = p->shared = false;
+		p->shared = false;
 		p->try_interval = PP_PYMAP_PATIENCE_NS;
 	}
 	if (!p->open) {
 		p->generation++; /* what was absent may be found */
 		p->try_interval = PP_PYMAP_PATIENCE_NS;
 	}
+	p->behind |= !p->open;
 	p->open = true;
 	p->reason = PP_PYMAP_OK;
 	p->empty_reads = 0;
@@ -362,15 +285,11 @@ void pp_pymap_share(struct pp_pymap *p)
 {
 	if (p->shared || pp_perfmap_contest(p->map) < 0)
 		return;
-	p->shared = p->behind = true;
+	p->shared = true;
 	p->outdated = p->in_flight == PP_PYMAP_DO_READ;
-	p->offset = p->from;
-	p->read_ns = p->grown_ns = 0;
-	p->next_read_ns = 0;
+	begin(p, p->from);
+	p->read_ns = p->next_read_ns = 0;
 	p->progress++;
-	if (p->dump)
-		pp_jitdump_restart(p->dump);
-	pp_perfmap_restart(p->map);
 }
 
 void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
@@ -380,7 +299,18 @@ void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now
 		p->reason = why;
 	p->empty_reads = 0;
 	tried(p, now);
-	serve_children(p, false);
+	pp_pymap_serve_children(p, false);
+}
+
+void pp_pymap_stale(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t size, uint64_t now)
+{
+	if (!p->open && !p->dump) {
+		p->dev = dev;
+		p->ino = ino;
+		p->from = size;
+		begin(p, size);
+	}
+	pp_pymap_refused(p, PP_PYMAP_STALE, now);
 }
 
 void pp_pymap_failed(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now)
@@ -421,10 +351,22 @@ static void watch(struct pp_pymap *p, uint64_t now)
 	pp_perfmap_watch(p->map, p->growers);
 }
 
+/* Keeps the end of what was read, and where its last line ends. */
+static void remember(struct pp_pymap *p, const uint8_t *data, size_t len)
+{
+	const uint8_t *newline = memrchr(data, '\n', len);
+
+	if (newline)
+		p->line_offset = p->offset + (uint64_t)(newline + 1 - data);
+	pp_seam_add(&p->seam, data, len);
+	p->offset += len;
+}
+
 /* Feeds what was read; whether it reached the file's end. */
 static bool feed(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now)
 {
 	struct pp_perfmap_stats before, after;
+	uint64_t replaced = pp_perfmap_replaced(p->map);
 	bool end;
 
 	watch(p, now);
@@ -434,13 +376,17 @@ static bool feed(struct pp_pymap *p, uint64_t size, const void *data, size_t len
 	else
 		pp_perfmap_feed(p->map, data, len);
 	pp_perfmap_get_stats(p->map, &after);
-	p->offset += len;
+	remember(p, data, len);
+	p->fed_ns = now;
+	if (pp_perfmap_replaced(p->map) != replaced)
+		p->risen_ns = now;
 	end = p->offset >= size;
 	grow(p, after.entries - before.entries, len, end, now);
 	return end;
 }
 
-/* The file is shorter than it was: what it holds is read again, over the names there are. */
+/* The file is shorter than it was, or was: what it holds is read again, over the names there are.
+ */
 static void truncated(struct pp_pymap *p)
 {
 	pp_count(PP_C_perfmaps_truncated);
@@ -476,18 +422,12 @@ void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t l
 		p->progress++;
 		return;
 	}
-	if (p->skip) {
-		p->skip = false;
-		p->offset = p->from = size;
-		p->read_ns = p->grown_ns = p->asked_ns;
-		p->progress++;
-		serve_children(p, false);
-		return;
-	}
-	if (size < p->offset)
+	if (size < p->offset || !pp_seam_fits(&p->seam, data, len)) {
 		truncated(p);
-	else
-		end = feed(p, size, data, len, now);
+	} else {
+		len -= p->seam.len;
+		end = feed(p, size, (const uint8_t *)data + p->seam.len, len, now);
+	}
 	if (is_foreign(p)) {
 		pp_pymap_failed(p, PP_PYMAP_FOREIGN, now);
 		return;
@@ -503,7 +443,7 @@ void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t l
 		p->final |= p->asked_gone;
 	}
 	schedule_read(p, len, end, now);
-	serve_children(p, false);
+	pp_pymap_serve_children(p, false);
 }
 
 /* ---- Names --------------------------------------------------------------------------------- */
@@ -511,18 +451,48 @@ void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t l
 /* Whether what the map says can be believed: it was read to its end once, or cannot be. */
 static bool is_known(const struct pp_pymap *p)
 {
-	if (!p->wanted || p->skip)
+	if (!p->wanted)
 		return false;
 	return p->open ? p->read_ns || is_full(p) : p->tried;
+}
+
+/* What entry e says about address at time t. ABSENT: nothing. */
+static enum pp_pymap_answer judge(const struct pp_pymap *p, uint64_t address, uint64_t t,
+				  const struct pp_perfmap_entry *e)
+{
+	const struct pp_remap *remap = pp_remaps_at(&p->remaps, address, t);
+	bool unsure = p->unsure || p->remaps.forgot || (remap && remap->reused);
+
+	if (p->risen_ns > p->told_ns)
+		return PP_PYMAP_PENDING;
+	if (e->origin == PP_PERFMAP_INHERITED && remap)
+		return PP_PYMAP_ABSENT;
+	if ((p->gone && !p->dump && p->risen_ns >= p->gone_ns) ||
+	    p->risen_ns >= pp_remaps_after(&p->remaps, address, t))
+		return PP_PYMAP_AMBIGUOUS;
+	if (e->origin != PP_PERFMAP_OWN)
+		return p->forked && may_come(p, t) ? PP_PYMAP_PENDING : PP_PYMAP_NAMED;
+	if (!unsure || p->read_ns > t)
+		return PP_PYMAP_NAMED;
+	return may_come(p, t) ? PP_PYMAP_PENDING : PP_PYMAP_ABSENT;
 }
 
 enum pp_pymap_answer pp_pymap_lookup(struct pp_pymap *p, uint64_t address, uint64_t time_ns,
 				     struct pp_perfmap_entry *ret)
 {
+	enum pp_pymap_answer answer = PP_PYMAP_ABSENT;
+
 	p->wanted = true;
 	if (is_known(p) && pp_perfmap_lookup(p->map, address, ret))
-		return PP_PYMAP_NAMED;
+		answer = judge(p, address, time_ns, ret);
+	if (answer == PP_PYMAP_NAMED || answer == PP_PYMAP_AMBIGUOUS)
+		return answer;
 	p->need_ns = MAX(p->need_ns, time_ns);
+	if (answer == PP_PYMAP_PENDING) {
+		/* It has a name, which is to be confirmed: no reason to read more rarely. */
+		p->next_read_ns = MIN(p->next_read_ns, time_ns + PP_PYMAP_INTERVAL_MIN_NS);
+		return answer;
+	}
 	p->unflushed |= may_be_flushed(p);
 	if (may_come(p, time_ns))
 		return PP_PYMAP_PENDING;
@@ -555,23 +525,6 @@ enum pp_pymap_state pp_pymap_state(const struct pp_pymap *p)
 enum pp_pymap_reason pp_pymap_reason(const struct pp_pymap *p)
 {
 	return p->reason;
-}
-
-const char *pp_pymap_reason_text(enum pp_pymap_reason why)
-{
-	static const char *const texts[PP_PYMAP_REASON_MAX] = {
-		[PP_PYMAP_OK] = "readable",
-		[PP_PYMAP_MISSING] = "no perf map",
-		[PP_PYMAP_NOT_REGULAR] = "the perf map is no regular file",
-		[PP_PYMAP_OWNER] = "the perf map belongs to another user",
-		[PP_PYMAP_LINKS] = "the perf map has other hard links",
-		[PP_PYMAP_FOREIGN] = "the jitdump is none, or of another version or machine",
-		[PP_PYMAP_DENIED] = "the perf map may not be read",
-		[PP_PYMAP_STUCK] = "reading the perf map hangs",
-		[PP_PYMAP_ERROR] = "the perf map cannot be read",
-	};
-
-	return texts[why];
 }
 
 bool pp_pymap_holds(const struct pp_pymap *p, uint64_t dev, uint64_t ino)

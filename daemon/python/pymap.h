@@ -7,7 +7,9 @@
  *
  * CPython writes an entry before its code can run. So an address sampled at time t that has no
  * entry is *pending* until a read that started after t has reached the end of the file; only
- * then is its name known to be absent.
+ * then is its name known to be absent. The same goes for an address whose entry may be of another
+ * time: its memory was mapped anew, it was inherited by a fork, the file may be older than the
+ * process. After that read the last entry is the right one, for a process names what it runs.
  *
  * A jitdump's writer buffers. There such an address is *unflushed* from then on: its name may come
  * with any read, and comes at the latest when the writer has closed the file, so a process that
@@ -55,6 +57,7 @@ enum pp_pymap_reason {
 	PP_PYMAP_LINKS,	      /* has other names (hard links) */
 	PP_PYMAP_FOREIGN,     /* a jitdump of another version or machine, or none */
 	PP_PYMAP_DENIED,      /* may not be opened or read */
+	PP_PYMAP_STALE,	      /* not written to since the process began: another's leftover */
 	PP_PYMAP_STUCK,	      /* reading did not come back in time */
 	PP_PYMAP_ERROR,	      /* any other error */
 	PP_PYMAP_REASON_MAX,
@@ -65,6 +68,9 @@ enum pp_pymap_answer {
 	PP_PYMAP_PENDING,   /* ask again after the next report */
 	PP_PYMAP_UNFLUSHED, /* as PENDING, but that may be long */
 	PP_PYMAP_ABSENT,    /* there is no name for it */
+	/* It had one and got another before the file was read, in memory that was mapped anew
+	 * after it was sampled: lines carry no time, so its name cannot be known. */
+	PP_PYMAP_AMBIGUOUS,
 };
 
 struct pp_pymap;
@@ -85,16 +91,27 @@ void pp_pymap_want(struct pp_pymap *p);
  */
 int pp_pymap_fork(struct pp_pymap *p, struct pp_pymap *child, uint64_t fork_ns);
 /*
- * The process executed another program at exec_ns; next is new and is for that. It names nothing by
- * what the file holds so far, which is p's. If next is open then, it goes on with p's file, and
- * the caller gives it the descriptor too; a jitdump is never continued. p is as after
- * pp_pymap_exit.
+ * The process executed another program at exec_ns; next is new and is for that. If it turns out to
+ * write to the same file, that is read from where p's last read before the exec had come to; a
+ * jitdump is never continued. p is as after pp_pymap_exit.
  */
 void pp_pymap_exec(struct pp_pymap *p, struct pp_pymap *next, uint64_t exec_ns);
 /* The process made another file known (a jitdump): it is looked for at once. */
 void pp_pymap_look_again(struct pp_pymap *p);
-/* The process exited. The descriptor stays good for names still missing. */
-void pp_pymap_exit(struct pp_pymap *p);
+/*
+ * The process has executable memory without a file at [start, end): since at_ns, as a record of the
+ * kernel says, or (_seen) since whenever. An arena that is mapped where another was ends the names
+ * of that one.
+ */
+void pp_pymap_mapped(struct pp_pymap *p, uint64_t start, uint64_t end, uint64_t at_ns);
+void pp_pymap_seen(struct pp_pymap *p, uint64_t start, uint64_t end);
+/* Records up to time_ns have been told. Until they are, a name that has just changed is pending:
+ * the arena may have, too. */
+void pp_pymap_told(struct pp_pymap *p, uint64_t time_ns);
+
+/* The process exited. The descriptor stays good for names still missing; lines that came later are
+ * not its own. */
+void pp_pymap_exit(struct pp_pymap *p, uint64_t exit_ns);
 
 /* -- what is wanted now: at most one request is in flight -- */
 
@@ -120,8 +137,14 @@ int pp_pymap_opened(struct pp_pymap *p, enum pp_pymap_format format, uint64_t de
  * /tmp): it is read again from where p began, and names only what cannot be the other's. */
 void pp_pymap_share(struct pp_pymap *p);
 void pp_pymap_refused(struct pp_pymap *p, enum pp_pymap_reason why, uint64_t now);
+/* The file is older than the process, and its size bytes are not its own. As _refused; what comes
+ * behind them is taken when the same file is opened. */
+void pp_pymap_stale(struct pp_pymap *p, uint64_t dev, uint64_t ino, uint64_t size, uint64_t now);
+/* The file opened last may hold lines of another life, nobody knows which. */
+void pp_pymap_doubt(struct pp_pymap *p);
 /* Bytes from the offset asked for, as many as there were or fewer; size: the file's when read. Less
- * than the offset means that it was truncated: it is read again over the names there are. */
+ * than the offset, or other bytes before it than were read there, mean that the file was truncated:
+ * it is read again over the names there are. */
 void pp_pymap_data(struct pp_pymap *p, uint64_t size, const void *data, size_t len, uint64_t now);
 /* The request could not even be made (the reader's queue is full): ask again in a moment. */
 void pp_pymap_busy(struct pp_pymap *p, uint64_t now);

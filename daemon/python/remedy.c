@@ -99,6 +99,10 @@ static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
 		"its perf map may not be read",
 		"run pyprofd as root, with the capabilities its unit gives it",
 	},
+	[PP_PYMAP_STALE] = {
+		"its perf map is older than it is: a leftover of another process",
+		RESTART_AND_REMOVE,
+	},
 	[PP_PYMAP_STUCK] = {
 		"its files do not answer: reading them hangs",
 		"move its /tmp off the file system that hangs, and restart it",

@@ -81,6 +81,14 @@ const struct pp_piece *pp_runs_find(const struct pp_runs *rs, uint64_t address,
 	return NULL;
 }
 
+bool pp_runs_is_inherited(const struct pp_runs *rs, const struct pp_run *run)
+{
+	for (uint32_t i = 0; i < rs->nr_inherited; i++)
+		if (rs->runs[i] == run)
+			return true;
+	return false;
+}
+
 size_t pp_runs_memory(const struct pp_runs *rs)
 {
 	size_t n = 0;

@@ -34,6 +34,8 @@ int pp_runs_inherit(struct pp_runs *child, const struct pp_runs *parent);
 const struct pp_piece *pp_runs_find(const struct pp_runs *rs, uint64_t address,
 				    const struct pp_run **ret_run);
 
+bool pp_runs_is_inherited(const struct pp_runs *rs, const struct pp_run *run);
+
 /* Of the runs that are not inherited: bytes, pieces. */
 size_t pp_runs_memory(const struct pp_runs *rs);
 size_t pp_runs_pieces(const struct pp_runs *rs);

@@ -12,108 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MS NSEC_PER_MSEC
-
-static struct pp_perfmaps *all;
-static uint64_t now;
-
-/* The file as the reader would see it, and how often it was asked for what. */
-struct file {
-	char text[1 << 20];
-	size_t len;
-	uint64_t ino;
-	enum pp_pymap_reason refused;
-	enum pp_pymap_format format;
-	uint32_t opens, reads;
-};
-static struct file file;
-
-static int setup(void **state)
-{
-	(void)state;
-	now = 1000 * MS;
-	memset(&file, 0, sizeof(file));
-	file.ino = 1;
-	return pp_perfmaps_new(&all, PP_PERFMAPS_MEMORY_MAX);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	all = pp_perfmaps_free(all);
-	return 0;
-}
-
-static struct pp_pymap *new_pymap(void)
-{
-	struct pp_pymap *p = NULL;
-
-	assert_int_equal(pp_pymap_new(&p, all), 0);
-	return p;
-}
-
-static void write_line(const char *line)
-{
-	strcpy(file.text + file.len, line);
-	file.len += strlen(line);
-}
-
-/* Answers one request, a moment later. */
-static void answer(struct pp_pymap *p, const struct pp_pymap_request *rq)
-{
-	size_t len = 0;
-
-	now += MS / 10;
-	if (rq->action == PP_PYMAP_DO_OPEN) {
-		file.opens++;
-		if (file.refused)
-			pp_pymap_refused(p, file.refused, now);
-		else
-			assert_int_equal(pp_pymap_opened(p, file.format, 5, file.ino, now), 0);
-		return;
-	}
-	file.reads++;
-	if (rq->offset < file.len)
-		len = MIN((size_t)rq->len, file.len - rq->offset);
-	pp_pymap_data(p, file.len, file.text + rq->offset, len, now);
-}
-
-/* Does what p wants until it wants nothing at this time; returns when it is to be asked again. */
-static uint64_t serve(struct pp_pymap *p)
-{
-	struct pp_pymap_request rq;
-
-	for (int i = 0; i < 1000; i++) {
-		pp_pymap_next(p, now, &rq);
-		if (rq.action == PP_PYMAP_NOTHING)
-			return rq.due_ns;
-		answer(p, &rq);
-	}
-	fail_msg("wants something for ever");
-	return 0;
-}
-
-static enum pp_pymap_answer ask(struct pp_pymap *p, uint64_t address)
-{
-	struct pp_perfmap_entry entry;
-
-	return pp_pymap_lookup(p, address, now, &entry);
-}
-
-/* Expects a name for a sample taken at t. */
-static void named_at(struct pp_pymap *p, uint64_t address, uint64_t t, const char *name)
-{
-	struct pp_perfmap_entry entry;
-
-	assert_int_equal(pp_pymap_lookup(p, address, t, &entry), PP_PYMAP_NAMED);
-	assert_int_equal(entry.name.len, strlen(name));
-	assert_memory_equal(entry.name.name, name, entry.name.len);
-}
-
-static void named(struct pp_pymap *p, uint64_t address, const char *name)
-{
-	named_at(p, address, now, name);
-}
+#include "pymap_file.h"
 
 static void test_idle(void **state)
 {
@@ -426,36 +325,6 @@ static void test_growth(void **state)
 	assert_in_range(pp_pymap_growth(p, now).entries, 80, 105);
 }
 
-static void test_exec(void **state)
-{
-	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap(), *next = new_pymap();
-
-	(void)state;
-	write_line("1000 10 py::old:/x\n");
-	ask(p, 0x1000);
-	now += MS;
-	serve(p);
-	write_line("2000 10 py::old2:/x\n"); /* written, not read yet */
-	ask(p, 0x2000);
-	now += MS;
-	pp_pymap_exec(p, next, now);
-	assert_int_equal(pp_pymap_state(p), PP_PYMAP_GONE);
-	assert_int_equal(pp_pymap_state(next), PP_PYMAP_OPEN);
-	assert_int_equal(ask(next, 0x1000), PP_PYMAP_PENDING);
-	now += MS;
-	serve(next);
-	write_line("2000 10 py::new:/x\n");
-	now += 30 * MS;
-	ask(next, 0x2000);
-	serve(next);
-	named(next, 0x2000, "new");
-	assert_int_equal(
-		pp_pymap_lookup(next, 0x1000, now - 20 * MS, &(struct pp_perfmap_entry){ 0 }),
-		PP_PYMAP_ABSENT);
-	/* What the old image was asked for in time is still found. */
-	named(p, 0x1000, "old");
-}
-
 static void test_exit(void **state)
 {
 	_cleanup_(pp_pymap_freep) struct pp_pymap *p = new_pymap();
@@ -467,17 +336,23 @@ static void test_exit(void **state)
 	serve(p);
 	write_line("1000 10 py::f:/x\n");
 	t = now += 100 * MS;
-	pp_pymap_exit(p);
+	pp_pymap_exit(p, now);
 	assert_int_equal(pp_pymap_lookup(p, 0x1000, t, &entry), PP_PYMAP_PENDING);
 	now += MS;
 	serve(p);
 	named_at(p, 0x1000, t, "f");
 	assert_int_equal(pp_pymap_lookup(p, 0x2000, t, &entry), PP_PYMAP_ABSENT);
+	/* The next to have the pid, who goes on with the file. */
+	write_line("1000 10 py::next:/x\n");
+	now += 100 * MS;
+	pp_pymap_refresh(p, now);
+	serve(p);
+	assert_int_equal(pp_pymap_lookup(p, 0x1000, t, &entry), PP_PYMAP_AMBIGUOUS);
 	/* One that was never opened: tried once, then nothing waits. */
 	file.refused = PP_PYMAP_MISSING;
 	p = pp_pymap_free(p);
 	p = new_pymap();
-	pp_pymap_exit(p);
+	pp_pymap_exit(p, now);
 	assert_int_equal(ask(p, 0x1000), PP_PYMAP_PENDING);
 	serve(p);
 	assert_int_equal(ask(p, 0x1000), PP_PYMAP_ABSENT);
@@ -511,8 +386,9 @@ static void test_fork_read_in_time(void **state)
 	serve(p);
 	named(p, 0x2000, "later");
 	assert_int_equal(ask(child, 0x1000), PP_PYMAP_PENDING);
+	t = now++;
 	serve_child(child);
-	named(child, 0x1000, "f");
+	named_at(child, 0x1000, t, "f");
 	assert_int_not_equal(ask(child, 0x2000), PP_PYMAP_NAMED);
 }
 
@@ -520,7 +396,7 @@ static void test_fork_read_in_time(void **state)
 static void test_fork_waits(void **state)
 {
 	struct pp_pymap *p = new_pymap(), *child = new_pymap(), *grandchild = new_pymap();
-	uint64_t progress;
+	uint64_t progress, t;
 
 	(void)state;
 	pp_pymap_want(p);
@@ -529,6 +405,7 @@ static void test_fork_waits(void **state)
 	now += 100 * MS;
 	assert_int_equal(pp_pymap_fork(p, child, now), 0);
 	assert_int_equal(pp_pymap_fork(child, grandchild, now), 0);
+	t = now;
 	assert_int_equal(ask(child, 0x1000), PP_PYMAP_PENDING);
 	now += MS;
 	serve_child(child);
@@ -539,12 +416,12 @@ static void test_fork_waits(void **state)
 	now += MS;
 	serve(p);
 	assert_true(pp_pymap_progress(grandchild) != progress);
-	named(child, 0x1000, "f");
-	named(grandchild, 0x1000, "f");
+	named_at(child, 0x1000, t, "f");
+	named_at(grandchild, 0x1000, t, "f");
 	pp_pymap_free(p);
-	named(child, 0x1000, "f");
+	named_at(child, 0x1000, t, "f");
 	pp_pymap_free(child);
-	named(grandchild, 0x1000, "f");
+	named_at(grandchild, 0x1000, t, "f");
 	pp_pymap_free(grandchild);
 }
 
@@ -552,6 +429,7 @@ static void test_fork_waits(void **state)
 static void test_fork_orphans(void **state)
 {
 	struct pp_pymap *p = new_pymap(), *children[3];
+	uint64_t t;
 
 	(void)state;
 	write_line("1000 10 py::f:/x\n");
@@ -559,6 +437,7 @@ static void test_fork_orphans(void **state)
 	now += MS;
 	serve(p);
 	now += 100 * MS;
+	t = now++;
 	for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
 		children[i] = new_pymap();
 		assert_int_equal(pp_pymap_fork(p, children[i], now), 0);
@@ -567,8 +446,8 @@ static void test_fork_orphans(void **state)
 	}
 	pp_pymap_free(children[1]); /* from the middle of the list */
 	pp_pymap_free(p);
-	named(children[0], 0x1000, "f");
-	named(children[2], 0x1000, "f");
+	named_at(children[0], 0x1000, t, "f");
+	named_at(children[2], 0x1000, t, "f");
 	pp_pymap_free(children[0]);
 	pp_pymap_free(children[2]);
 }
@@ -578,6 +457,7 @@ static void test_fork_long_chain(void **state)
 {
 	enum { LENGTH = 50000 };
 	static struct pp_pymap *chain[LENGTH];
+	uint64_t t;
 
 	(void)state;
 	chain[0] = new_pymap();
@@ -592,8 +472,9 @@ static void test_fork_long_chain(void **state)
 	now += MS;
 	serve(chain[0]);
 	ask(chain[LENGTH - 1], 0x1000);
+	t = now++;
 	serve_child(chain[LENGTH - 1]);
-	named(chain[LENGTH - 1], 0x1000, "f");
+	named_at(chain[LENGTH - 1], 0x1000, t, "f");
 	for (size_t i = 0; i < LENGTH; i++)
 		pp_pymap_free(chain[i]);
 }
@@ -601,9 +482,11 @@ static void test_fork_long_chain(void **state)
 static void test_fork_child_own(void **state)
 {
 	struct pp_pymap *p = new_pymap(), *child = new_pymap();
+	struct pp_perfmap_entry entry;
+	uint64_t t;
 
 	(void)state;
-	write_line("1000 10 py::f:/x\n2000 10 py::g:/x\n");
+	write_line("1000 10 py::f:/x\n2000 10 py::g:/x\n3000 10 py::later:/x\n");
 	ask(p, 0x1000);
 	now += MS;
 	serve(p);
@@ -613,10 +496,14 @@ static void test_fork_child_own(void **state)
 	write_line("2000 10 py::own:/x\n");
 	/* The parent's name for it must not show before the child's file was read. */
 	assert_int_equal(ask(child, 0x2000), PP_PYMAP_PENDING);
+	/* Nor, whatever its file says, where the child has mapped memory of its own. */
+	pp_pymap_mapped(child, 0x3000, 0x4000, now);
+	t = now;
 	now += MS;
 	serve(child);
-	named(child, 0x2000, "own");
-	named(child, 0x1000, "f");
+	named_at(child, 0x2000, t, "own");
+	named_at(child, 0x1000, t, "f");
+	assert_int_equal(pp_pymap_lookup(child, 0x3000, t, &entry), PP_PYMAP_ABSENT);
 	named(p, 0x2000, "g");
 	pp_pymap_free(p);
 	pp_pymap_free(child);
@@ -727,7 +614,7 @@ static void test_unflushed_exit(void **state)
 	assert_int_equal(pp_pymap_lookup(p, 0x2000, sampled, &entry), PP_PYMAP_UNFLUSHED);
 	write_load(0x1000, "py::f:f.py");
 	progress = pp_pymap_progress(p);
-	pp_pymap_exit(p);
+	pp_pymap_exit(p, now);
 	assert_int_not_equal(pp_pymap_progress(p), progress);
 	assert_int_equal(pp_pymap_lookup(p, 0x1000, sampled, &entry), PP_PYMAP_PENDING);
 	serve(p);
@@ -846,7 +733,6 @@ int main(void)
 		TEST(test_replaced),
 		TEST(test_large),
 		TEST(test_growth),
-		TEST(test_exec),
 		TEST(test_exit),
 		TEST(test_fork_read_in_time),
 		TEST(test_fork_waits),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the attacks share: trampolines whose names go where the attacker wants them to go."""
 
+import ctypes
 import os
 import sys
 
@@ -44,11 +45,45 @@ def spin(also=None):
             also()
 
 
-def let_go_of_map():
-    """Closes the map that CPython holds, so that its path is all there is."""
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            if os.readlink(f"/proc/self/fd/{fd}").endswith(os.path.basename(MAP)):
-                os.close(int(fd))
-        except OSError:
-            pass
+def die_with_parent():
+    ctypes.CDLL(None).prctl(1, 9)
+
+
+NEWNS, NEWUSER, BIND, REC_PRIVATE = 0x00020000, 0x10000000, 0x1000, 0x44000
+
+
+def cannot(why):
+    """There is something missing here."""
+    print(f"cannot: {why}", flush=True)
+    sys.exit(0)
+
+
+def own_mounts():
+    """A user and a mount namespace of its own: root among its mounts, nobody else's."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(NEWUSER | NEWNS):
+        cannot(f"no user namespace of one's own here: {os.strerror(ctypes.get_errno())}")
+    for name, text in (
+        ("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1"),
+    ):  # fmt: skip
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as out:
+            out.write(text)
+    mount(None, "/", REC_PRIVATE)
+
+
+def mount(source, target, flags, kind=None):
+    libc = ctypes.CDLL(None, use_errno=True)
+    words = [word.encode() if word else None for word in (source, target, kind)]
+    if libc.mount(words[0], words[1], words[2], flags, None):
+        raise OSError(ctypes.get_errno(), "mount", target)
+
+
+def hold(path, flags):
+    """Somebody's file, open, under the name of this process's map."""
+    own_mounts()
+    name = os.path.join(HOME, os.path.basename(MAP))
+    with open(name, "w", encoding="ascii"):
+        pass
+    mount(path, name, BIND)
+    return os.open(name, flags)

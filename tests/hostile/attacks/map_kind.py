@@ -14,6 +14,16 @@ elif kind == "directory":
     os.mkdir(attack.MAP)
 elif kind == "symlink":
     os.symlink(target[0], attack.MAP)
+elif kind == "renamed":
+    os.rename(target[0], attack.MAP)
+elif kind == "linked":
+    # Not writable: so CPython does not hold it, and its path is all there is.
+    with open(attack.MAP, "w", encoding="ascii") as out:
+        out.write("7fff00000000 f7fff000 linked\n")
+    os.link(attack.MAP, os.path.join(attack.HOME, "link"))
+    os.chmod(attack.MAP, 0o400)
+elif kind == "held":
+    held = attack.hold(target[0], {"read": os.O_RDONLY, "path": os.O_PATH}[target[1]])
 elif kind == "socket":
     import socket
 

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A file that is a FUSE server: this process answers what is asked of it, as it likes.
+
+    fuse.py --mount COMMAND...   as root: mounts one over /tmp/perf-PID.map, in a mount namespace of its
+                                 own, and becomes the command, which is handed the descriptor
+    serve(...)                   as the attacker: answers
+
+Only what a single regular file needs of the protocol (linux/fuse.h).
+"""
+
+import ctypes
+import os
+import struct
+import sys
+import time
+
+LOOKUP, FORGET, GETATTR, SETATTR, OPEN, READ, WRITE = 1, 2, 3, 4, 14, 15, 16
+RELEASE, FLUSH, INIT, INTERRUPT = 18, 25, 26, 36
+ENOSYS, EIO = 38, 5
+HEADER = struct.Struct("<IIQQIIII")
+BUFFER = 1 << 20
+
+
+def mount(command):
+    """Lays the file over the perf map that this process will have."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    path = f"/tmp/perf-{os.getpid()}.map"
+    uid = next(int(word[8:]) for word in command if word.startswith("--reuid="))
+    try:
+        fd = os.open("/dev/fuse", os.O_RDWR)
+    except OSError as error:
+        print(f"cannot: /dev/fuse: {error}", flush=True)
+        return
+    with open(path, "w", encoding="ascii"):
+        pass
+    if libc.unshare(0x00020000) or libc.mount(None, b"/", None, 0x44000, None):
+        raise OSError(ctypes.get_errno(), "unshare")
+    options = f"fd={fd},rootmode=100644,user_id={uid},group_id={uid},allow_other"
+    if libc.mount(b"hostile", path.encode(), b"fuse", 0, options.encode()):
+        print(f"cannot: mounting FUSE: {os.strerror(ctypes.get_errno())}", flush=True)
+        return
+    os.set_inheritable(fd, True)
+    os.environ["FUSE_FD"] = str(fd)
+    os.execvp(command[0], command)
+
+
+class File:
+    """The file: its size, its text, and which requests are not answered."""
+
+    def __init__(self, size=0, read=None, silent=(), delay=0.0, failing=()):
+        """read(offset, length) → bytes. silent, failing: operations. delay: before each answer to a
+        READ."""
+        self.fd = int(os.environ["FUSE_FD"])
+        self.size = size
+        self.read = read
+        self.silent = set(silent)
+        self.failing = set(failing)
+        self.delay = delay
+        # A process of its own: a thread could not answer while CPython opens the file, with its lock held.
+        self.owner = os.getpid()
+        if os.fork() == 0:
+            ctypes.CDLL(None).prctl(1, 9)  # die with the attacker
+            self.serve()
+            os._exit(0)
+        os.close(self.fd)
+
+    def attributes(self):
+        now = int(time.time())
+        uid = os.getuid()
+        return struct.pack(
+            "<QQQQQQIIIIIIIIII", 1, self.size, (self.size + 511) // 512, now, now, now, 0, 0, 0,
+            0o100600, 1, uid, os.getgid(), 0, 4096, 0,
+        )  # fmt: skip
+
+    def answer(self, opcode, body):
+        if opcode == INIT:
+            major, minor, readahead, _flags = struct.unpack_from("<IIII", body)
+            return struct.pack(
+                "<IIIIHHIIHHIIIIIII", 7, min(minor, 31), readahead, 0, 12, 10, 1 << 17, 1, 32, 0,
+                *[0] * 7,
+            )  # fmt: skip
+        if opcode in (GETATTR, SETATTR):
+            return struct.pack("<QII", 0, 0, 0) + self.attributes()
+        if opcode == OPEN:
+            return struct.pack("<QII", 1, 1, 0)  # direct I/O: nothing is cached
+        if opcode == READ:
+            _handle, offset, size = struct.unpack_from("<QQI", body)
+            time.sleep(self.delay)
+            return self.read(offset, size) if self.read else b""
+        if opcode == WRITE:
+            _handle, _offset, size = struct.unpack_from("<QQI", body)
+            return struct.pack("<II", size, 0)
+        return b"" if opcode in (RELEASE, FLUSH) else None
+
+    def serve(self):
+        while True:
+            try:
+                request = os.read(self.fd, BUFFER)
+            except OSError:
+                return
+            _length, opcode, unique, _node, _uid, _gid, pid, _pad = HEADER.unpack_from(request)
+            ours = pid == self.owner
+            if opcode in (FORGET, INTERRUPT) or (opcode in self.silent and not ours):
+                continue
+            reply = self.answer(opcode, request[HEADER.size:])
+            error = 0 if reply is not None else -ENOSYS
+            if opcode in self.failing and not ours:
+                reply, error = None, -EIO
+            reply = reply or b""
+            try:
+                os.write(self.fd, struct.pack("<IiQ", 16 + len(reply), error, unique) + reply)
+            except OSError:
+                pass  # whoever asked has been killed
+
+
+if __name__ == "__main__" and sys.argv[1:2] == ["--mount"]:
+    mount(sys.argv[2:])
