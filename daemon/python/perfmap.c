@@ -335,9 +335,10 @@ void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len)
 		p = newline + 1;
 	}
 	for (; p < end; p = newline + 1) {
-		/* A file that was made longer than it is goes on behind a hole. */
-		while (p < end && !*p)
-			p++;
+		/* A file that was made longer than it is goes on behind a hole, with another
+		 * entry. */
+		for (; p < end && !*p; p++)
+			map->continuations = 0;
 		newline = memchr(p, '\n', (size_t)(end - p));
 		if (!newline) {
 			if (p < end)

@@ -87,6 +87,10 @@ static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
 		"its perf map belongs to another user: a leftover of another process",
 		RESTART_AND_REMOVE,
 	},
+	[PP_PYMAP_STALE] = {
+		"its perf map is older than it: a leftover of another process",
+		RESTART_AND_REMOVE,
+	},
 	[PP_PYMAP_LINKS] = {
 		"its perf map has other hard links, so it cannot be trusted",
 		RESTART_AND_REMOVE,
@@ -98,10 +102,6 @@ static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
 	[PP_PYMAP_DENIED] = {
 		"its perf map may not be read",
 		"run pyprofd as root, with the capabilities its unit gives it",
-	},
-	[PP_PYMAP_STALE] = {
-		"its perf map is older than it is: a leftover of another process",
-		RESTART_AND_REMOVE,
 	},
 	[PP_PYMAP_STUCK] = {
 		"its files do not answer: reading them hangs",

@@ -29,10 +29,13 @@ static bool naive(const char *text, size_t len, uint64_t address, struct pp_perf
 
 	for (; (newline = memchr(text, '\n', len));
 	     len -= (size_t)(newline + 1 - text), text = newline + 1) {
-		size_t line = (size_t)(newline - text);
 		struct pp_perfline entry;
-		enum pp_perfline_result r = pp_perfline_parse(text, line, &entry);
+		enum pp_perfline_result r;
 
+		/* A hole in the file. */
+		for (; !*text; text++, len--)
+			continuations = 0;
+		r = pp_perfline_parse(text, (size_t)(newline - text), &entry);
 		if (r == PP_PERFLINE_ENTRY) {
 			last = entry;
 			continuations = pp_name_is_python(entry.name, entry.len) ? 4 : 0;

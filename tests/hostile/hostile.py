@@ -373,6 +373,16 @@ def judge_refusal(judgement, stage, row, attack, before):
         judgement.add(doctor.returncode == pyprof.UNNAMED, f"doctor ends with {doctor.returncode}")
 
 
+def is_of_another_daemon(pid, daemon):
+    """Whether a process is the helper of a pyprofd that is not the one under test."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as source:
+            parent = int(source.read().rpartition(")")[2].split()[1])
+        return parent != daemon.process.pid and os.readlink(f"/proc/{parent}/exe").endswith("/pyprofd")
+    except OSError:
+        return False
+
+
 def judge_daemon(judgement, stage, watch, attacker):
     status = stage.daemon.call("GetStatus")
     turn = status["longest_turn_usec"]
@@ -381,7 +391,10 @@ def judge_daemon(judgement, stage, watch, attacker):
     judgement.add(watch.rss <= BUDGET, f"the daemon held {watch.rss / MIB:.0f} MiB")
     judgement.add(watch.reader_rss <= READER_BUDGET, f"its reader held {watch.reader_rss / MIB:.0f} MiB")
     judgement.add(turn <= TURN_USEC, f"a turn of its loop took {turn / 1000:.1f} ms")
-    events = [event for event in stage.secret.events() if event[0] != attacker]
+    events = [
+        event for event in stage.secret.events()
+        if event[0] != attacker and not is_of_another_daemon(event[0], stage.daemon)
+    ]  # fmt: skip
     judgement.add(not events, f"the secret was opened or read: {events}")
     judgement.add(SECRET_NAME not in stage.everything(), "what only root may read was shown")
     return turn

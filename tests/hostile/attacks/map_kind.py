@@ -23,7 +23,7 @@ elif kind == "linked":
     os.link(attack.MAP, os.path.join(attack.HOME, "link"))
     os.chmod(attack.MAP, 0o400)
 elif kind == "held":
-    held = attack.hold(target[0], {"read": os.O_RDONLY, "path": os.O_PATH}[target[1]])
+    held = attack.hold(target[0], {"read": os.O_RDONLY, "write": os.O_WRONLY, "path": os.O_PATH}[target[1]])
 elif kind == "socket":
     import socket
 
