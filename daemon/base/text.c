@@ -33,13 +33,29 @@ size_t pp_utf8_sequence(const char *text, size_t len)
 	return n;
 }
 
+static bool is_between(const char *p, const char *first, const char *last, size_t n)
+{
+	return memcmp(p, first, n) >= 0 && memcmp(p, last, n) <= 0;
+}
+
+/* What ends a line, or turns the direction of all that follows it in a terminal. */
+static bool is_layout(const char *p, size_t n)
+{
+	if (n == 2)
+		return !memcmp(p, "\xd8\x9c", 2);			      /* U+061C */
+	return n == 3 && (is_between(p, "\xe2\x80\x8e", "\xe2\x80\x8f", 3) || /* U+200E, U+200F */
+			  is_between(p, "\xe2\x80\xa8", "\xe2\x80\xae", 3) || /* U+2028..202E */
+			  is_between(p, "\xe2\x81\xa6", "\xe2\x81\xa9", 3));  /* U+2066..2069 */
+}
+
 static bool is_control(const char *p, size_t n)
 {
 	uint8_t c = (uint8_t)p[0];
 
 	if (n == 1)
 		return c < 0x20 || c == 0x7f;
-	return n == 2 && c == 0xc2 && (uint8_t)p[1] < 0xa0; /* C1: U+0080..U+009F */
+	/* C1: U+0080..U+009F */
+	return (n == 2 && c == 0xc2 && (uint8_t)p[1] < 0xa0) || is_layout(p, n);
 }
 
 int pp_text_escape(struct pp_buf *out, const char *text, size_t len, const char *also)
