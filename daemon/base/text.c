@@ -33,19 +33,19 @@ size_t pp_utf8_sequence(const char *text, size_t len)
 	return n;
 }
 
-static bool is_between(const char *p, const char *first, const char *last, size_t n)
+/* What ends a line, or turns the direction of all that follows it in a terminal: marks (U+061C,
+ * U+200E, U+200F), separators and embeddings (U+2028 to 202E), isolates (U+2066 to 2069). */
+static bool is_layout(const char *text, size_t n)
 {
-	return memcmp(p, first, n) >= 0 && memcmp(p, last, n) <= 0;
-}
+	const uint8_t *p = (const uint8_t *)text;
+	uint32_t code = 0;
 
-/* What ends a line, or turns the direction of all that follows it in a terminal. */
-static bool is_layout(const char *p, size_t n)
-{
 	if (n == 2)
-		return !memcmp(p, "\xd8\x9c", 2);			      /* U+061C */
-	return n == 3 && (is_between(p, "\xe2\x80\x8e", "\xe2\x80\x8f", 3) || /* U+200E, U+200F */
-			  is_between(p, "\xe2\x80\xa8", "\xe2\x80\xae", 3) || /* U+2028..202E */
-			  is_between(p, "\xe2\x81\xa6", "\xe2\x81\xa9", 3));  /* U+2066..2069 */
+		code = (p[0] & 0x1fU) << 6 | (p[1] & 0x3fU);
+	else if (n == 3)
+		code = (p[0] & 0x0fU) << 12 | (p[1] & 0x3fU) << 6 | (p[2] & 0x3fU);
+	return code == 0x61c || code == 0x200e || code == 0x200f ||
+	       (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
 
 static bool is_control(const char *p, size_t n)
