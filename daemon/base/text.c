@@ -33,13 +33,29 @@ size_t pp_utf8_sequence(const char *text, size_t len)
 	return n;
 }
 
+/* What ends a line, or turns the direction of all that follows it in a terminal: marks (U+061C,
+ * U+200E, U+200F), separators and embeddings (U+2028 to 202E), isolates (U+2066 to 2069). */
+static bool is_layout(const char *text, size_t n)
+{
+	const uint8_t *p = (const uint8_t *)text;
+	uint32_t code = 0;
+
+	if (n == 2)
+		code = (p[0] & 0x1fU) << 6 | (p[1] & 0x3fU);
+	else if (n == 3)
+		code = (p[0] & 0x0fU) << 12 | (p[1] & 0x3fU) << 6 | (p[2] & 0x3fU);
+	return code == 0x61c || code == 0x200e || code == 0x200f ||
+	       (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
 static bool is_control(const char *p, size_t n)
 {
 	uint8_t c = (uint8_t)p[0];
 
 	if (n == 1)
 		return c < 0x20 || c == 0x7f;
-	return n == 2 && c == 0xc2 && (uint8_t)p[1] < 0xa0; /* C1: U+0080..U+009F */
+	/* C1: U+0080..U+009F */
+	return (n == 2 && c == 0xc2 && (uint8_t)p[1] < 0xa0) || is_layout(p, n);
 }
 
 int pp_text_escape(struct pp_buf *out, const char *text, size_t len, const char *also)

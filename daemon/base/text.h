@@ -9,9 +9,9 @@
 #include "buf.h"
 
 /*
- * Appends len bytes of text to out with control bytes (C0, DEL, C1), bytes that are not part of
- * valid UTF-8, backslashes and every byte that occurs in `also` (may be NULL) as \xHH, lower-case
- * hex.
+ * Appends len bytes of text to out with control characters (C0, DEL, C1, line separators, marks of
+ * direction), bytes that are not part of valid UTF-8, backslashes and every byte that occurs in
+ * `also` (may be NULL) as \xHH, lower-case hex.
  */
 int pp_text_escape(struct pp_buf *out, const char *text, size_t len, const char *also);
 

@@ -326,7 +326,14 @@ static void test_text(void **state _unused_)
 	static const char bytes[] = "a\0\xff\x1b[31m\\\xc3\xa4";
 	json_auto_t *json = pp_json_text(bytes, sizeof(bytes) - 1);
 	json_auto_t *empty = pp_json_text(NULL, 0);
+	/* Right to left from here on; an isolate; a line's end; and what stands beside them. */
+	static const char marks[] = "\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8\xd8\x9c"
+				    "\xe2\x80\x90\xe2\x81\xaa\xd8\x9b";
+	json_auto_t *marked = pp_json_text(marks, sizeof(marks) - 1);
 
+	assert_string_equal(json_string_value(marked),
+			    "\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xe2\\x80\\xa8\\xd8\\x9c"
+			    "\xe2\x80\x90\xe2\x81\xaa\xd8\x9b");
 	assert_string_equal(json_string_value(json), "a\\x00\\xff\\x1b[31m\\x5c\xc3\xa4");
 	assert_string_equal(json_string_value(empty), "");
 }

@@ -8,7 +8,7 @@ import threading
 
 import attack
 
-EVIL = "\x1b]0;own\x07\x9b31m\r\x08"
+EVIL = "\x1b]0;own\x07\x9b31m\r\x08\u202e\u2066"
 
 if len(attack.ARGUMENTS) == 0:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], f"argument-{EVIL}\n{EVIL}"])
