@@ -11,7 +11,8 @@
  *
  * Frames lie on the data stack, leaf at the highest address: one window of 4 KB, cut at the start
  * of the stack's chunk, holds some 35. What is on the C stack is read in windows that grow upwards,
- * generators' frames one by one. No code object is read, and no name.
+ * generators' frames one by one. Code objects are read only where the interpreter does not number
+ * them, for their prints.
  *
  * What is read is written by the process itself, which may be in the middle of a call. 3.11 and
  * 3.12 publish a cframe before they have set its frame, which then is what an earlier call left
@@ -128,16 +129,131 @@ static __always_inline __u64 user_word(__u64 address)
 }
 
 /*
- * The number of the next code object, after the walk: those that are running have lower ones. Who
- * reads them later knows by it which were made since.
+ * The number of the next code object: those that are running have lower ones. Who reads them later
+ * knows by it which were made since.
  */
 static __always_inline void take_next_code(struct pp_walk *w)
 {
 	__u32 number;
 
-	if (w->sample.nr_python && w->chain.interp.next_code &&
+	if (w->chain.interp.next_code &&
 	    !bpf_probe_read_user(&number, sizeof(number), (void *)w->chain.interp.next_code))
 		w->sample.next_code = number;
+}
+
+/* ---- Prints ---------------------------------------------------------------------------------- */
+
+#define OBJECT_AT(w, type, offset) (*(type *)&(w)->object[(offset) & (OBJECT_BYTES - 1)])
+
+static __always_inline struct pp_print *print_at(struct pp_walk *w, __u64 address)
+{
+	return &w->prints[(address >> 4 ^ address >> 10) & (PRINTS_MAX - 1)];
+}
+
+/* Mixes `bytes` of w->object at an offset, at most PP_PRINT_TEXT. */
+static __always_inline __u64 mix_text(struct pp_walk *w, __u64 h, __u64 offset, __u64 bytes)
+{
+	for (__u64 i = 0; i < PP_PRINT_TEXT; i += 8) {
+		__u64 left = bytes - i, word;
+
+		if (bytes <= i)
+			break;
+		word = OBJECT_AT(w, __u64, offset + i);
+		if (left < 8)
+			word &= (1ULL << (left * 8 & 63)) - 1;
+		h = pp_print_mix(h, word);
+	}
+	return h;
+}
+
+/* Reads a str into w->object, as far as its first PP_PRINT_TEXT bytes of text. */
+static __always_inline int read_str(struct pp_walk *w, __u64 address)
+{
+	__u64 left = 4096 - (address & 4095);
+
+	if (!bpf_probe_read_user(w->object, OBJECT_BYTES, (void *)address))
+		return 0;
+	/* What lies behind it may not be there. */
+	if (left >= OBJECT_BYTES)
+		return -1;
+	BOUND(left, OBJECT_BYTES - 1);
+	return bpf_probe_read_user(w->object, left, (void *)address);
+}
+
+/* The print of a str's text, or 0. */
+__noinline __u32 text_print(__u64 address)
+{
+	struct pp_walk *w = this_walk();
+	__u64 bytes, start, h;
+	struct pp_print *p;
+	struct pp_layout *l;
+	__u32 bits;
+
+	if (!w || address & 7 || !address || address >= USER_ADDRESS_MAX)
+		return 0;
+	p = print_at(w, address);
+	if (p->address == address && p->walk == w->chain.walk)
+		return p->print;
+	l = &w->chain.layout;
+	if (read_str(w, address))
+		return 0;
+	bytes = OBJECT_AT(w, __u64, l->str_length);
+	bits = OBJECT_AT(w, __u32, l->str_state) >> (l->str_kind & 31) & 31;
+	h = pp_print_mix(bytes, bits);
+	bytes *= bits & 7;
+	start = bits & 16 ? l->str_ascii : l->str_compact;
+	h = mix_text(w, h, start, bytes);
+	if (bytes > PP_PRINT_TEXT) {
+		if (bpf_probe_read_user(w->object, PP_PRINT_TEXT,
+					(void *)(address + start + bytes - PP_PRINT_TEXT)))
+			return 0;
+		h = mix_text(w, h, 0, PP_PRINT_TEXT);
+	}
+	p->address = address;
+	p->walk = w->chain.walk;
+	p->print = pp_print_fold(h);
+	return p->print;
+}
+
+/* The print of a code object, or 0. */
+__noinline __u32 code_print(__u64 code)
+{
+	struct pp_walk *w = this_walk();
+	struct pp_layout *l;
+	struct pp_print *p;
+	__u64 size, h = 0, name, file;
+	__u32 of_name, of_file;
+
+	if (!w)
+		return 0;
+	p = print_at(w, code);
+	if (p->address == code && p->walk == w->chain.walk)
+		return p->print;
+	l = &w->chain.layout;
+	size = l->print_words * 8;
+	if (size > PP_PRINT_WORDS_MAX * 8)
+		size = PP_PRINT_WORDS_MAX * 8;
+	BOUND(size, OBJECT_BYTES - 1);
+	if (bpf_probe_read_user(w->object, size, (void *)(code + l->print_first)))
+		return 0;
+	for (int i = 0; i < PP_PRINT_WORDS_MAX; i++) {
+		if (i >= l->print_words)
+			break;
+		h = pp_print_mix(h, OBJECT_AT(w, __u64, i * 8));
+	}
+	if (!l->print_number || !OBJECT_AT(w, __u32, l->print_number - l->print_first)) {
+		name = OBJECT_AT(w, __u64, l->print_name - l->print_first);
+		file = OBJECT_AT(w, __u64, l->print_file - l->print_first);
+		of_name = text_print(name);
+		of_file = text_print(file);
+		if (!of_name || !of_file)
+			return 0;
+		h = pp_print_mix(h, (__u64)of_name << 32 | of_file);
+	}
+	p->address = code;
+	p->walk = w->chain.walk;
+	p->print = pp_print_fold(h);
+	return p->print;
 }
 
 /* ---- The beginning --------------------------------------------------------------------------- */
@@ -224,6 +340,19 @@ __noinline int chain_begin(void)
 }
 
 /* ---- Frame by frame -------------------------------------------------------------------------- */
+
+/* Where nothing else tells of which code object the frame is, its print goes with it. */
+static __always_inline __u64 add_print(struct pp_walk *w, __u64 code, __u64 position)
+{
+	__u64 place = position;
+
+	if (w->chain.layout.position_bytes != 4) {
+		place = position - code;
+		if ((__s64)place != (__s32)place)
+			place = PP_PYFRAME_FAR;
+	}
+	return (__u64)code_print(code) << 32 | (__u32)place;
+}
 
 static __always_inline void push_pyframe(struct pp_walk *w, __u64 code, __u64 position)
 {
@@ -415,7 +544,7 @@ static __always_inline bool is_stale(struct pp_walk *w, __u64 frame, __u64 code)
 __noinline int chain_step(void)
 {
 	struct pp_walk *w = this_walk();
-	__u64 frame, code, previous, position;
+	__u64 frame, code, previous, position, flags;
 	struct pp_layout *l;
 	struct pp_chain *c;
 	__u32 owner;
@@ -448,7 +577,12 @@ __noinline int chain_step(void)
 		return chain_ended(w, PP_CHAIN_DEPTH);
 	position = l->position_bytes == 4 ? (__u64)CHAIN_AT(w, __s32, at, l->frame_position)
 					  : CHAIN_AT(w, __u64, at, l->frame_position);
-	push_pyframe(w, code | (owner == OWNER_GENERATOR ? PP_PYFRAME_GENERATOR : 0), position);
+	flags = owner == OWNER_GENERATOR ? PP_PYFRAME_GENERATOR : 0;
+	if (!w->sample.next_code) {
+		position = add_print(w, code, position);
+		flags |= PP_PYFRAME_PRINT;
+	}
+	push_pyframe(w, code | flags, position);
 	c->run_frames++;
 	if (l->form == PP_FRAMES_OBJECTS)
 		end_run(w);

@@ -16,6 +16,8 @@
 #define WINDOW_READ_MAX 4096
 #define CODE_BYTES	32   /* code around a pc, the pc in the middle */
 #define PCS_MAX		4096 /* power of two above what a record's bounds add up to */
+#define OBJECT_BYTES	256  /* of a code object, or of a str */
+#define PRINTS_MAX	64   /* of one walk that are kept: a power of two */
 #define CACHE_ENTRIES	2048 /* pc cache, per CPU: 32 KB, 96-100% hits measured on real programs */
 
 struct pp_chunk {
@@ -37,6 +39,13 @@ struct pp_cache {
 	struct pp_cache_entry entries[CACHE_ENTRIES];
 };
 
+/* The print of a code object or a str, good for one walk: meanwhile neither can end. */
+struct pp_print {
+	__u64 address;
+	__u32 walk;
+	__u32 print;
+};
+
 /* A walk of the interpreter's frames in progress (chain.bpf.h). */
 struct pp_chain {
 	__u64 state;		       /* the thread state */
@@ -51,6 +60,7 @@ struct pp_chain {
 	__u32 data_len, stack_len, stack_next;
 	__u32 run_frames; /* of the current run, so far */
 	__u32 restarts;
+	__u32 walk; /* tells one walk's prints from another's */
 	struct pp_interp interp;
 	struct pp_layout layout;
 };
@@ -71,6 +81,8 @@ struct pp_walk {
 	__u32 at_mark, nr_marks;
 	__u8 code[CODE_BYTES];
 	__u8 window[WINDOW_BYTES];
+	__u8 object[OBJECT_BYTES + 8];
+	struct pp_print prints[PRINTS_MAX];
 	struct pp_chain chain;
 	__u64 marks[PP_PYTHON_FRAMES_MAX]; /* where on the C stack the chain's runs end */
 	struct pp_sample sample;	   /* the record, assembled in place */

@@ -69,7 +69,33 @@ struct pp_pyframe_raw {
 };
 #define PP_PYFRAME_GENERATOR (1ULL << 56) /* its frame is in a generator or coroutine */
 #define PP_PYFRAME_LAST	     (1ULL << 57) /* the outermost frame of its run */
-#define PP_PYFRAME_ADDRESS   PP_PC_ADDRESS
+/* The code object's print is in the upper half of position. The lower is the index, or how far the
+ * instruction pointer is from the code's address, signed: PP_PYFRAME_FAR where that does not fit.
+ */
+#define PP_PYFRAME_PRINT   (1ULL << 58)
+#define PP_PYFRAME_FAR	   0x80000000U
+#define PP_PYFRAME_ADDRESS PP_PC_ADDRESS
+
+/*
+ * The *print* of a code object tells it from those that may be at its address before and after it:
+ * a hash of its lasting words, the number it got when it was made among them. Where it has no
+ * number, addresses tell little, as the same blocks are freed and taken again in the same order:
+ * then the texts of its name and file are in it too. 0: none could be made.
+ */
+#define PP_PRINT_WORDS_MAX 16  /* of a code object */
+#define PP_PRINT_TEXT	   184 /* bytes of a text: the first and the last so many */
+#define PP_PRINT_HEAD_MAX  72  /* of a str, before its text */
+
+static inline __u64 pp_print_mix(__u64 h, __u64 v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
+	return h ^ h >> 32;
+}
+
+static inline __u32 pp_print_fold(__u64 h)
+{
+	return (__u32)h ? (__u32)h : 1;
+}
 
 /* How the walk of the chain ended. */
 enum pp_chain_end {
@@ -100,7 +126,9 @@ struct pp_sample {
 	__u8 end;	/* enum pp_end */
 	__u8 chain_end; /* enum pp_chain_end */
 	__u8 pad[3];
-	__u32 next_code; /* the number of the interpreter's next code object; 0: not known */
+	/* The number of the interpreter's next code object: those that run have lower ones. 0: not
+	 * known, and Python frames have prints. */
+	__u32 next_code;
 	char comm[PP_COMM_LEN]; /* of the thread group leader: the process's name */
 #ifndef __bpf__
 	__u64 words[];
@@ -257,7 +285,12 @@ struct pp_layout {
 	__u8 code_tag;	     /* low bits of the code's address that are no part of it */
 	__u8 sentinel;	     /* the chain ends in an entry frame that no eval has */
 	__u8 position_bytes; /* 4 or 8 */
-	__u8 pad[3];
+	__u8 str_kind;	     /* the lowest bit of the state's kind, compact and ascii */
+	__u8 print_words;    /* of a code object, from print_first on */
+	__u8 pad;
+	__u16 print_first, print_number; /* the u32 it got when it was made; 0: there is none */
+	__u16 print_name, print_file;	 /* the addresses of these; all in those words */
+	__u16 str_length, str_state, str_ascii, str_compact;
 };
 
 /*
@@ -310,7 +343,7 @@ struct pp_filter_entry {
 
 #ifndef __bpf__
 _Static_assert(sizeof(struct pp_sample) == 64, "pp_sample");
-_Static_assert(sizeof(struct pp_layout) == 36, "pp_layout");
+_Static_assert(sizeof(struct pp_layout) == 52, "pp_layout");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");
 _Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * sizeof(__u32), "pp_mapping");
 _Static_assert(sizeof(struct pp_space) == 80, "pp_space");

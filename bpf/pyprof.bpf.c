@@ -115,12 +115,13 @@ int chain(struct bpf_perf_event_data *ctx)
 		return 0;
 	w->sample.chain_end = chain_begin();
 	if (w->sample.chain_end == PP_CHAIN_NONE) {
+		take_next_code(w);
+		w->chain.walk++;
 		w->sample.chain_end = PP_CHAIN_DEPTH;
 		for (int i = 0; i < CHAIN_STEPS_MAX; i++)
 			if (chain_step())
 				break;
 	}
-	take_next_code(w);
 	begin_marks(w);
 	if (measure) {
 		count(w->sample.set, PP_COUNT_CHAIN_NS, bpf_ktime_get_ns() - started_ns);

@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * An address is a code object's only as long as that lives: modules' bodies are freed when they
- * have run, and a program that makes functions gets the same addresses again and again. So
+ * have run, and a program that makes functions gets the same addresses again and again. So a sample
+ * says more of a code object than its address, and only what has been proven to be the one that was
+ * sampled names it.
  *
- * - a name is asked for at the end of the drain that brought its first sample, and the reader
- *   refuses it where the position does not lie in the code that it finds, and where that was made
- *   after the sample. Versions and builds that do not tell when it was made may so get, at the
- *   first sight of an address, the name of who is there next; each address where nothing excludes
- *   that is counted (codes_unproven);
- * - what samples have touched is looked at again now and then (codes_ask.c). Where another code
- *   object is found, all that was kept for the address is forgotten, and the process is looked at
- *   more often.
+ * - From 3.12 on the interpreter numbers code objects as it makes them, and the sample says which
+ *   number was next. Who is found at the address later and has a lower number was there at the
+ *   sample: it was made before, it is there still, and between the two nobody else can have been.
+ *   What has been read stays proven for later samples as long as the next number is what it was
+ *   before the reading: since then no code object has been made. When it has risen, all that is
+ *   sampled is looked at again, which takes one look at each code object for all samples of a
+ * drain.
+ * - Where there are no such numbers (3.8 to 3.11, sub-interpreters that have their own, a program
+ * of which nothing is known yet), the sample has a print of each code object, which must be that of
+ *   the one that is read. That holds whenever it is read.
  *
- * Between two such looks a sample may get the name of the function that was there before; each
- * address where that may have been is counted (codes_replaced).
+ * What cannot be proven is unnamed, and counted (codes_unproven): mostly the bodies of modules,
+ * which are gone before anybody can look.
+ *
+ * A fork's child has its parent's code objects as they were at the fork. What the parent's next
+ * number was then is not known, but for the parent's samples before it; what was read of the parent
+ * holds for the child up to the highest of those.
  */
 #include "codes_private.h"
 
@@ -26,9 +34,14 @@
 /* Frames of one process that may wait for names: the deepest stack of each of many threads. */
 #define PENDING_MAX 8192
 
+/* How often a code object is found again before its samples are judged together. It costs names
+ * only when it is replaced all the same: those of one drain, after so many. */
+#define UNCHANGED_ENOUGH 16
+
 #define MODULE "[python]"
 
-int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_store *store)
+int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_store *store,
+		 const struct pp_codes_hooks *hooks, void *userdata)
 {
 	struct pp_codes *cs = calloc(1, sizeof(*cs));
 
@@ -36,6 +49,8 @@ int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_stor
 		return -ENOMEM;
 	cs->reader = reader;
 	cs->store = store;
+	cs->hooks = *hooks;
+	cs->userdata = userdata;
 	*ret = cs;
 	return 0;
 }
@@ -58,7 +73,7 @@ static struct pp_coded *get_coded(struct pp_codes *cs, struct pp_process *p)
 	if (!c)
 		return NULL;
 	c->process = p;
-	c->round = 1;
+	c->inherited = UINT32_MAX;
 	c->allowance = PP_CODES_ALLOWANCE_MAX;
 	c->refilled_ns = pp_now_ns();
 	c->older = cs->newest;
@@ -84,8 +99,7 @@ void pp_codes_gone(struct pp_codes *cs, struct pp_process *p)
 	pp_coded_give_up(cs, c);
 	pp_code_cache_unref(c->cache);
 	free(c->pending);
-	free(c->marks);
-	free(c->sampled);
+	pp_u64map_done(&c->waiting);
 	free(c);
 	p->codes = NULL;
 }
@@ -105,6 +119,9 @@ int pp_codes_runtime(struct pp_codes *cs, struct pp_process *p,
 	/* What a child has from its parent is right for as long as its interpreter is the same. */
 	if (c->layout && c->layout != layout)
 		pp_coded_forget(c);
+	/* Who was looked at has gone, and another program has come with an exec. */
+	if (c->layout && c->runtime.image && runtime->image && runtime->image != c->runtime.image)
+		return -ESTALE;
 	c->layout = layout;
 	c->runtime = *runtime;
 	return 0;
@@ -119,15 +136,27 @@ void pp_codes_forked(struct pp_codes *cs, struct pp_process *parent, struct pp_p
 	to->runtime = from->runtime;
 	to->layout = from->layout;
 	to->cache = from->cache ? pp_code_cache_ref(from->cache) : NULL;
+	to->inherited = to->highest = from->highest;
 }
 
 void pp_coded_forget(struct pp_coded *c)
 {
 	c->cache = pp_code_cache_unref(c->cache);
-	c->serial++;
-	c->nr_sampled = 0;
-	if (c->marks)
-		memset(c->marks, 0, c->marks_cap * sizeof(*c->marks));
+	c->inherited = UINT32_MAX;
+	/* The next cache's tenants have numbers of their own. */
+	for (size_t i = 0; i < c->nr_pending; i++)
+		c->pending[i].proven = false;
+}
+
+int pp_coded_own(struct pp_coded *c)
+{
+	int r = pp_code_cache_own(&c->cache);
+
+	if (r >= 0 && c->inherited != UINT32_MAX) {
+		pp_code_cache_go_back(c->cache, c->inherited);
+		c->inherited = UINT32_MAX;
+	}
+	return r;
 }
 
 /* The frames that names are taken from live as long as something shows them. */
@@ -165,35 +194,7 @@ void pp_codes_swept(struct pp_codes *cs)
 
 /* ---- Frames ---------------------------------------------------------------------------------- */
 
-int pp_coded_touch(struct pp_coded *c, uint32_t index)
-{
-	if (index >= c->marks_cap) {
-		uint32_t cap = MAX(c->marks_cap * 2, (index | 63) + 1);
-		struct pp_code_mark *bigger = realloc(c->marks, cap * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		memset(bigger + c->marks_cap, 0, (cap - c->marks_cap) * sizeof(*bigger));
-		c->marks = bigger;
-		c->marks_cap = cap;
-	}
-	if (c->marks[index].round == c->round)
-		return 0;
-	if (c->nr_sampled == c->sampled_cap) {
-		uint32_t cap = MAX(c->sampled_cap * 2, (uint32_t)64);
-		uint32_t *bigger = realloc(c->sampled, cap * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		c->sampled = bigger;
-		c->sampled_cap = cap;
-	}
-	c->sampled[c->nr_sampled++] = index;
-	c->marks[index].round = c->round;
-	return 0;
-}
-
-/* The code object at an address, made known if it is not. */
+/* The code object at an address, made known of if it is not. */
 static int find_object(struct pp_coded *c, uint64_t code, uint32_t *ret)
 {
 	int r;
@@ -204,14 +205,77 @@ static int find_object(struct pp_coded *c, uint64_t code, uint32_t *ret)
 		pp_count(PP_C_codes_forgotten);
 		pp_coded_forget(c);
 	}
-	r = c->cache ? pp_code_cache_own(&c->cache) : pp_code_cache_new(&c->cache);
+	r = c->cache ? pp_coded_own(c) : pp_code_cache_new(&c->cache);
 	return r < 0 ? r : pp_code_cache_add(c->cache, code, ret);
 }
 
-static int add_pending(struct pp_coded *c, const struct pp_pending_code *p)
+/* Whether what is known of a code object is of the one that was sampled. */
+static bool is_proven(const struct pp_coded *c, const struct pp_code_object *o,
+		      const struct pp_pending_code *p)
 {
-	int r;
+	if (!o->known)
+		return false;
+	if (p->has_print)
+		return p->print == o->print;
+	return p->next_code <= MIN(o->seen, c->inherited) &&
+	       o->number < MIN(p->next_code, c->inherited);
+}
 
+/* What is in the record, in one form. */
+static struct pp_pending_code sampled(const struct pp_coded *c, const struct pp_pyframe_raw *raw,
+				      uint32_t next_code, uint64_t time_ns)
+{
+	bool addresses = c->layout->instructions;
+	struct pp_pending_code p = { .code = raw->code & PP_PYFRAME_ADDRESS,
+				     .time_ns = time_ns,
+				     .has_print = raw->code & PP_PYFRAME_PRINT };
+
+	if (p.has_print) {
+		p.print = (uint32_t)(raw->position >> 32);
+		p.place = (uint32_t)raw->position;
+		p.position = (addresses ? p.code : 0) + (uint64_t)(int32_t)p.place;
+	} else {
+		p.next_code = next_code;
+		p.place = (uint32_t)(raw->position - (addresses ? p.code : 0));
+		p.position = raw->position;
+	}
+	return p;
+}
+
+/*
+ * What tells a frame that waits from others. Samples of a code object that has been found again
+ * often are judged together, by the one that proves the least: where a program makes code without
+ * end, each sample would else have frames of its own.
+ */
+static uint64_t waiting_key(const struct pp_code_object *o, const struct pp_pending_code *p)
+{
+	uint64_t proof = p->has_print			       ? 1ULL << 32 | p->print
+			 : o->nr_unchanged >= UNCHANGED_ENOUGH ? 2ULL << 32
+							       : p->next_code;
+
+	return pp_mix(pp_mix(pp_mix(p->code) ^ p->position) ^ proof);
+}
+
+static bool join(struct pp_coded *c, const struct pp_code_object *o, uint64_t key,
+		 struct pp_pending_code *p)
+{
+	struct pp_pending_code *w;
+	uint64_t index;
+
+	if (!pp_u64map_get(&c->waiting, key, &index))
+		return false;
+	w = &c->pending[index];
+	if (w->code != p->code || w->position != p->position || w->has_print != p->has_print ||
+	    w->print != p->print || w->proven != p->proven || w->tenant != p->tenant ||
+	    (w->next_code != p->next_code && o->nr_unchanged < UNCHANGED_ENOUGH))
+		return false;
+	w->next_code = MIN(w->next_code, p->next_code);
+	p->frame = w->frame;
+	return true;
+}
+
+static int add_pending(struct pp_coded *c, uint64_t key, const struct pp_pending_code *p)
+{
 	if (c->nr_pending >= PENDING_MAX)
 		return -ENOSPC;
 	if (c->nr_pending == c->pending_cap) {
@@ -223,48 +287,53 @@ static int add_pending(struct pp_coded *c, const struct pp_pending_code *p)
 		c->pending = bigger;
 		c->pending_cap = cap;
 	}
-	r = pp_code_cache_own(&c->cache);
-	if (r >= 0)
-		r = pp_u64map_put(&c->cache->frames, p->key, p->frame);
-	if (r < 0)
-		return r;
+	(void)pp_u64map_put(&c->waiting, key, c->nr_pending);
 	c->pending[c->nr_pending++] = *p;
 	return 0;
 }
 
 /* A frame that gets its name later, or an unnamed one where there is no room for more. */
-static uint32_t pending_frame(struct pp_codes *cs, struct pp_coded *c, struct pp_pending_code *p)
+static uint32_t pending_frame(struct pp_codes *cs, struct pp_coded *c,
+			      const struct pp_code_object *o, struct pp_pending_code *p)
 {
+	uint64_t key = waiting_key(o, p);
 	uint32_t module;
 
+	if (join(c, o, key, p))
+		return p->frame;
 	if (pp_strings_get(cs->store->strings, MODULE, strlen(MODULE), &module) < 0 ||
 	    pp_frames_pending(cs->store->frames, PP_KIND_PYTHON, module, 0, &p->frame) < 0)
 		return PP_FRAME_UNKNOWN;
-	if (add_pending(c, p) < 0) {
+	if (add_pending(c, key, p) < 0) {
 		pp_count(PP_C_codes_refused);
 		(void)pp_frames_give_up(cs->store->frames, p->frame);
 	}
 	return p->frame;
 }
 
-uint32_t pp_codes_frame(struct pp_codes *cs, struct pp_process *p, uint64_t code, uint64_t position,
+uint32_t pp_codes_frame(struct pp_codes *cs, struct pp_process *p, const struct pp_pyframe_raw *raw,
 			uint32_t next_code, uint64_t time_ns)
 {
-	struct pp_pending_code pending = { .item = { code, position, next_code, 0 },
-					   .time_ns = time_ns };
 	struct pp_coded *c = p->codes;
+	const struct pp_code_object *o;
+	struct pp_pending_code pending;
 	uint64_t frame;
-	uint32_t place;
+	uint32_t index;
 
-	if (!c || !c->layout || find_object(c, code, &pending.index) < 0 ||
-	    pp_coded_touch(c, pending.index) < 0)
+	if (!c || !c->layout)
 		return PP_FRAME_UNKNOWN;
-	pending.serial = c->serial;
-	place = (uint32_t)(c->layout->instructions ? position - code : position);
-	pending.key = pp_code_cache_key(c->cache, pending.index, place);
-	if (pp_u64map_get(&c->cache->frames, pending.key, &frame))
+	pending = sampled(c, raw, next_code, time_ns);
+	c->highest = MAX(c->highest, pending.next_code);
+	if (find_object(c, pending.code, &index) < 0)
+		return PP_FRAME_UNKNOWN;
+	o = &c->cache->objects[index];
+	pending.proven = is_proven(c, o, &pending);
+	pending.tenant = o->tenant;
+	if (pending.proven &&
+	    pp_u64map_get(&c->cache->frames, pp_code_cache_key(c->cache, index, pending.place),
+			  &frame))
 		return (uint32_t)frame;
-	return pending_frame(cs, c, &pending);
+	return pending_frame(cs, c, o, &pending);
 }
 
 size_t pp_codes_pending(const struct pp_codes *cs, uint64_t time_ns)
@@ -282,12 +351,12 @@ static bool name_by_object(struct pp_codes *cs, struct pp_coded *c, const struct
 {
 	const struct pp_code_object *o;
 	struct pp_frame known;
-	uint32_t frame;
+	uint32_t frame, index;
 
-	if (!c->cache || p->serial != c->serial)
+	if (!p->proven || !c->cache || !pp_code_cache_find(c->cache, p->code, &index))
 		return false;
-	o = &c->cache->objects[p->index];
-	if (p->key >> 32 != o->number || !o->frame)
+	o = &c->cache->objects[index];
+	if (p->tenant != o->tenant || !o->frame)
 		return false;
 	known = *pp_frames_describe(cs->store->frames, o->frame);
 	return pp_frames_get_line(cs->store->frames, (enum pp_kind)known.kind, known.name,
@@ -305,14 +374,8 @@ void pp_coded_unread(struct pp_codes *cs, struct pp_coded *c, const struct pp_pe
 
 void pp_coded_give_up(struct pp_codes *cs, struct pp_coded *c)
 {
-	bool ours = c->nr_pending && c->cache && pp_code_cache_own(&c->cache) == 0;
-
-	for (size_t i = 0; i < c->nr_pending; i++) {
-		const struct pp_pending_code *p = &c->pending[i];
-
-		pp_coded_unread(cs, c, p);
-		if (ours && p->serial == c->serial)
-			pp_u64map_del(&c->cache->frames, p->key);
-	}
+	for (size_t i = 0; i < c->nr_pending; i++)
+		pp_coded_unread(cs, c, &c->pending[i]);
 	c->nr_pending = 0;
+	pp_u64map_clear(&c->waiting);
 }

@@ -5,10 +5,12 @@
  * reader, which reads the processes' memory.
  *
  * A frame is given at once: one that is known, or a pending one whose name is being read. An
- * address may be another code object's later; see codes.c for how that is noticed.
+ * address may be another code object's later: codes.c says how a name is proven to be the one's
+ * that was sampled. What cannot be proven stays unnamed.
  */
 #pragma once
 
+#include "bpf/pp_types.h"
 #include "proc/code.h"
 #include "proc/processes.h"
 
@@ -16,7 +18,13 @@ struct pp_codes;
 struct pp_reader;
 struct pp_store;
 
-int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_store *store);
+struct pp_codes_hooks {
+	/* The numbers of p's code objects tell nothing: BPF is to take their prints. */
+	void (*on_unnumbered)(void *userdata, struct pp_process *p);
+};
+
+int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_store *store,
+		 const struct pp_codes_hooks *hooks, void *userdata);
 struct pp_codes *pp_codes_free(struct pp_codes *cs);
 PP_DEFINE_CLEANUP(struct pp_codes *, pp_codes_free)
 
@@ -27,12 +35,10 @@ int pp_codes_runtime(struct pp_codes *cs, struct pp_process *p,
 		     const struct pp_code_runtime *runtime);
 
 /*
- * The frame of a Python function's activation that was sampled at time_ns. code and position are as
- * the interpreter's frame has them: code without its tag bits; position the instruction's address
- * (3.11 and later: prev_instr, instr_ptr) or f_lasti as it is stored (3.8 to 3.10, sign-extended).
- * next_code: as in the sample. PP_FRAME_UNKNOWN without a runtime or memory.
+ * The frame of a Python function's activation that was sampled at time_ns; raw and next_code are as
+ * in the sample. PP_FRAME_UNKNOWN without a runtime or memory.
  */
-uint32_t pp_codes_frame(struct pp_codes *cs, struct pp_process *p, uint64_t code, uint64_t position,
+uint32_t pp_codes_frame(struct pp_codes *cs, struct pp_process *p, const struct pp_pyframe_raw *raw,
 			uint32_t next_code, uint64_t time_ns);
 
 /* Hooks of proc/processes.h. A child shares what its parent has until one of them learns more. */

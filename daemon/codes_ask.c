@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Code objects: what is asked of the reader. A process has one request at a time: names as soon as
- * there is something to name, else a look at whether the code objects that were sampled are still
- * the same.
- *
- * How often: soon after something was found replaced, and twice as late after each time that
- * nothing was. From 3.14 on the interpreter counts the code objects it frees (its generation), and
- * as long as that has not changed a look costs one read. Before, each code object's identity is
- * read anew.
+ * Code objects: what is asked of the reader, and what its answers prove. A process has one request
+ * at a time. What waits is put in the order of the code objects, so that each is read once for all
+ * that were sampled in it.
  */
 #include "codes_private.h"
 
@@ -16,9 +11,6 @@
 #include "profile/store.h"
 
 #include <string.h>
-
-#define CHECK_MIN_NS (100 * NSEC_PER_MSEC)
-#define CHECK_MAX_NS (4 * NSEC_PER_SEC)
 
 /* How long after a process's end its cache is kept for samples that come late. */
 #define AFTERLIFE_NS (5 * NSEC_PER_SEC)
@@ -84,198 +76,198 @@ static int named_frame(struct pp_codes *cs, struct pp_coded *c, const struct pp_
 			       info->line, info->first_line, ret);
 }
 
-/* The code object there is another than the one that was: whatever was kept for it is not its. */
-static void replaced(struct pp_coded *c, uint32_t index, uint64_t identity)
+/* ---- What an answer proves ------------------------------------------------------------------- */
+
+/* Whether the reader came as far as to say which code object it is. */
+static bool is_read(const struct pp_code_info *info)
 {
-	if (c->cache->objects[index].identity)
-		pp_count(PP_C_codes_replaced);
-	c->interval_ns = CHECK_MIN_NS;
-	if (pp_code_cache_own(&c->cache) < 0)
-		pp_coded_forget(c);
-	else
-		pp_code_cache_replace(c->cache, index, identity);
+	return info->error <= PP_CODE_ASTRAY;
 }
 
-/* What the reader found out about the code object of a pending frame. */
-static void learn(struct pp_coded *c, const struct pp_pending_code *p,
-		  const struct pp_code_info *info, uint32_t generation)
+/* Whether the code object that was read is the one that was sampled. */
+static bool proves(const struct pp_code_info *info, uint32_t next_code,
+		   const struct pp_pending_code *p)
 {
-	struct pp_code_object *o = &c->cache->objects[p->index];
-	uint64_t identity = info->identity;
-
-	if (p->key >> 32 != o->number)
-		return;
-	/* The one that was sampled is gone, and this one has its own frames. */
-	if (info->error == PP_CODE_LATER) {
-		replaced(c, p->index, identity);
-		return;
-	}
-	o->failed = !o->identity && !identity;
-	if (o->failed)
-		return;
-	if (!o->identity) {
-		if (info->error == PP_CODE_FOUND && !p->item.next_code)
-			pp_count(PP_C_codes_unproven);
-		/* Also for those who share the cache: it was theirs when they were forked. */
-		o->identity = identity;
-		c->marks[p->index].generation = generation;
-	} else if (identity && o->identity != identity) {
-		replaced(c, p->index, identity);
-	}
+	if (!is_read(info))
+		return false;
+	return p->has_print ? p->print == info->print : next_code && info->number < p->next_code;
 }
 
-/* For positions in the same code object that come when the process has ended. */
-static void keep_name(struct pp_coded *c, const struct pp_pending_code *p, uint32_t frame)
+/* Keeps which code object is at the address. next_code: before it was read. Returns whether its
+ * index is in *ret. */
+static bool learn(struct pp_coded *c, uint64_t code, const struct pp_code_info *info,
+		  uint32_t next_code, uint32_t *ret)
 {
-	struct pp_code_object *o = &c->cache->objects[p->index];
+	struct pp_code_object *o;
 
-	if (p->key >> 32 == o->number)
-		o->frame = frame;
+	if (!c->cache || !is_read(info) || !pp_code_cache_find(c->cache, code, ret) ||
+	    pp_coded_own(c) < 0)
+		return false;
+	o = &c->cache->objects[*ret];
+	if (o->known && (o->number != info->number || o->print != info->print))
+		pp_code_cache_replace(c->cache, *ret);
+	else if (o->known && next_code > o->seen && o->nr_unchanged < UINT8_MAX)
+		o->nr_unchanged++;
+	o->known = true;
+	o->number = info->number;
+	o->print = info->print;
+	o->seen = next_code;
+	return true;
 }
 
-static void settle(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p,
-		   const struct pp_code_info *info, uint32_t generation)
+/* The frame of p, which is in the code object that was read. */
+static bool name(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p,
+		 const struct pp_code_info *info, bool learnt, uint32_t index)
 {
+	uint64_t key = learnt ? pp_code_cache_key(c->cache, index, p->place) : 0, kept;
 	uint32_t frame;
 
-	if (p->serial == c->serial)
-		learn(c, p, info, generation);
-	if (info->error == PP_CODE_FOUND && named_frame(cs, c, info, &frame) == 0 &&
-	    pp_frames_resolve(cs->store->frames, p->frame, frame) == 0) {
-		if (p->serial == c->serial && frame != PP_FRAME_SHIM)
-			keep_name(c, p, frame);
-		return;
+	if (info->error == PP_CODE_KNOWN) {
+		if (!learnt || !pp_u64map_get(&c->cache->frames, key, &kept))
+			return false;
+		(void)pp_frames_resolve(cs->store->frames, p->frame, (uint32_t)kept);
+		return true;
 	}
-	if (info->error == PP_CODE_UNREADABLE) {
+	if (info->error != PP_CODE_FOUND || named_frame(cs, c, info, &frame) < 0) {
+		pp_count(PP_C_codes_unnamed);
+		(void)pp_frames_give_up(cs->store->frames, p->frame);
+		return true;
+	}
+	if (learnt) {
+		(void)pp_u64map_put(&c->cache->frames, key, frame);
+		if (frame != PP_FRAME_SHIM)
+			c->cache->objects[index].frame = frame;
+	}
+	(void)pp_frames_resolve(cs->store->frames, p->frame, frame);
+	return true;
+}
+
+/* Returns whether p is done with; else it is to be asked for again. */
+static bool settle(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p,
+		   const struct pp_code_info *info, uint32_t next_code)
+{
+	uint32_t index = 0;
+	bool learnt = learn(c, p->code, info, next_code, &index);
+
+	if (proves(info, next_code, p))
+		return name(cs, c, p, info, learnt, index);
+	if (!is_read(info)) {
 		pp_coded_unread(cs, c, p);
-		return;
+		return true;
 	}
-	pp_count(PP_C_codes_unnamed);
+	pp_count(PP_C_codes_unproven);
 	(void)pp_frames_give_up(cs->store->frames, p->frame);
+	return true;
+}
+
+static bool is_same_item(const struct pp_pending_code *a, const struct pp_pending_code *b)
+{
+	return a->code == b->code && a->position == b->position;
+}
+
+/* Settles what was asked for, as far as it was answered. */
+static void settle_all(struct pp_codes *cs, struct pp_coded *c, const struct pp_code_answer *answer)
+{
+	struct pp_pending_code last = { 0 };
+	size_t item = 0, done = 0, again = 0;
+
+	for (; done < c->nr_asked; done++) {
+		struct pp_pending_code p = c->pending[done];
+
+		if (done && !is_same_item(&last, &p))
+			item++;
+		last = p;
+		if (item >= answer->nr)
+			break;
+		if (!settle(cs, c, &p, &answer->infos[item], answer->next_code))
+			c->pending[again++] = p;
+	}
+	memmove(c->pending + again, c->pending + done,
+		(c->nr_pending - done) * sizeof(*c->pending));
+	c->nr_pending -= done - again;
+	pp_u64map_clear(&c->waiting);
 }
 
 static void on_names(void *userdata, int error, const struct pp_code_answer *answer)
 {
 	struct request *rq = userdata;
-	struct pp_coded *c = rq->process->codes;
-	uint64_t now_ns = pp_now_ns();
+	struct pp_process *p = rq->process;
+	struct pp_coded *c = p->codes;
 
 	c->asking = false;
-	if (error < 0 || !answer->nr || answer->nr > c->asked) {
+	if (error < 0 || !answer->nr || answer->nr > c->nr_items) {
 		pp_coded_give_up(rq->codes, c);
 	} else {
-		for (size_t i = 0; i < answer->nr; i++)
-			settle(rq->codes, c, &c->pending[i], &answer->infos[i],
-			       (uint32_t)answer->generation);
-		c->nr_pending -= answer->nr;
-		memmove(c->pending, c->pending + answer->nr, c->nr_pending * sizeof(*c->pending));
-		pp_coded_serve(rq->codes, c, now_ns);
+		settle_all(rq->codes, c, answer);
+		/* They may have run out, or other interpreters have come. */
+		if (c->runtime.next_code && !answer->next_code)
+			rq->codes->hooks.on_unnumbered(rq->codes->userdata, p);
+		pp_coded_serve(rq->codes, c);
 	}
-	request_free(rq);
-}
-
-/* ---- The check ------------------------------------------------------------------------------- */
-
-/* What was found of the code object of an index that was looked at. */
-static bool check(struct pp_coded *c, uint32_t index, const struct pp_code_info *info,
-		  uint32_t generation)
-{
-	uint64_t known = c->cache->objects[index].identity;
-	uint64_t found = info->error == PP_CODE_FOUND ? info->identity : 0;
-
-	if (known && known == found) {
-		c->marks[index].generation = generation;
-		return false;
-	}
-	/* Where nothing could be read before, the next sample tries again; what has not been read
-	 * yet, for the process that this one was forked from, will be. */
-	if (known || (found && c->cache->objects[index].failed))
-		replaced(c, index, 0);
-	return known;
-}
-
-static uint64_t next_interval(uint64_t interval_ns)
-{
-	uint64_t twice = MAX(interval_ns * 2, (uint64_t)CHECK_MIN_NS);
-
-	return MIN(twice, (uint64_t)CHECK_MAX_NS);
-}
-
-static void on_identities(void *userdata, int error, const struct pp_code_answer *answer)
-{
-	struct request *rq = userdata;
-	struct pp_coded *c = rq->process->codes;
-	size_t checked = c->asked;
-	bool changed = false;
-
-	c->asking = false;
-	/* None is answered: nothing was freed since. A part: the rest is looked at the next time.
-	 */
-	if (error >= 0 && answer->nr)
-		checked = MIN(checked, answer->nr);
-	for (size_t i = 0; error >= 0 && i < MIN(checked, answer->nr); i++)
-		if (c->asked_serial == c->serial)
-			changed |= check(c, c->sampled[i], &answer->infos[i],
-					 (uint32_t)answer->generation);
-	if (c->asked_serial == c->serial) {
-		if (error >= 0)
-			c->generation = (uint32_t)answer->generation;
-		c->nr_sampled -= (uint32_t)checked;
-		memmove(c->sampled, c->sampled + checked, c->nr_sampled * sizeof(*c->sampled));
-	}
-	c->interval_ns = changed ? CHECK_MIN_NS : next_interval(c->interval_ns);
-	c->check_ns = pp_now_ns() + c->interval_ns;
-	pp_coded_serve(rq->codes, c, pp_now_ns());
 	request_free(rq);
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
 
+static int compare(const void *one, const void *other)
+{
+	const struct pp_pending_code *a = one, *b = other;
+
+	if (a->code != b->code)
+		return a->code < b->code ? -1 : 1;
+	if (a->position != b->position)
+		return a->position < b->position ? -1 : 1;
+	return 0;
+}
+
+/* The number of the code object by which the place is known, or 0. */
+static uint32_t known_number(const struct pp_coded *c, const struct pp_pending_code *p)
+{
+	uint64_t frame;
+	uint32_t index;
+
+	if (!c->cache || !pp_code_cache_find(c->cache, p->code, &index) ||
+	    !c->cache->objects[index].known ||
+	    !pp_u64map_get(&c->cache->frames, pp_code_cache_key(c->cache, index, p->place), &frame))
+		return 0;
+	return c->cache->objects[index].number;
+}
+
 static int ask_names(struct pp_coded *c, struct request *rq)
 {
 	struct pp_code_item items[PP_CODE_ITEMS_MAX];
+	size_t i = 0, nr = 0;
 
-	c->asked = MIN(c->nr_pending, (size_t)PP_CODE_ITEMS_MAX);
-	for (size_t i = 0; i < c->asked; i++)
-		items[i] = c->pending[i].item;
-	return pp_reader_codes(rq->codes->reader, pp_process_target(c->process), &c->runtime, items,
-			       c->asked, on_names, rq);
-}
+	qsort(c->pending, c->nr_pending, sizeof(*c->pending), compare);
+	pp_u64map_clear(&c->waiting);
+	for (; i < c->nr_pending; i++) {
+		const struct pp_pending_code *p = &c->pending[i];
 
-static int ask_identities(struct pp_coded *c, struct request *rq)
-{
-	struct pp_code_item items[PP_CODE_ITEMS_MAX];
-	uint32_t generation = c->generation;
-
-	c->asked = MIN(c->nr_sampled, (uint32_t)PP_CODE_ITEMS_MAX);
-	for (size_t i = 0; i < c->asked; i++) {
-		uint32_t index = c->sampled[i];
-
-		items[i] = (struct pp_code_item){ .code = c->cache->objects[index].address };
-		if (c->marks[index].generation != c->generation)
-			generation = 0;
+		if (i && is_same_item(p - 1, p))
+			continue;
+		if (nr == PP_CODE_ITEMS_MAX)
+			break;
+		items[nr++] = (struct pp_code_item){ .code = p->code,
+						     .position = p->position,
+						     .known = known_number(c, p) };
 	}
-	/* What is sampled from here on is for the next check. */
-	c->round++;
-	return pp_reader_code_identities(rq->codes->reader, pp_process_target(c->process),
-					 &c->runtime, generation, items, c->asked, on_identities,
-					 rq);
+	c->nr_asked = i;
+	c->nr_items = nr;
+	return pp_reader_codes(rq->codes->reader, pp_process_target(c->process), &c->runtime, items,
+			       nr, on_names, rq);
 }
 
-void pp_coded_serve(struct pp_codes *cs, struct pp_coded *c, uint64_t now_ns)
+void pp_coded_serve(struct pp_codes *cs, struct pp_coded *c)
 {
 	struct request *rq;
 	int r;
 
-	if (c->asking || !c->layout)
-		return;
-	if (!c->nr_pending && (!c->nr_sampled || !c->process->alive || now_ns < c->check_ns))
+	if (c->asking || !c->layout || !c->nr_pending)
 		return;
 	rq = request_new(cs, c->process);
 	if (!rq)
 		return;
-	c->asked_serial = c->serial;
-	r = c->nr_pending ? ask_names(c, rq) : ask_identities(c, rq);
+	r = ask_names(c, rq);
 	c->asking = r >= 0;
 	if (r >= 0)
 		return;
@@ -287,7 +279,7 @@ void pp_coded_serve(struct pp_codes *cs, struct pp_coded *c, uint64_t now_ns)
 void pp_codes_tick(struct pp_codes *cs, uint64_t now_ns)
 {
 	for (struct pp_coded *c = cs->newest; c; c = c->older) {
-		pp_coded_serve(cs, c, now_ns);
+		pp_coded_serve(cs, c);
 		if (!c->process->alive && c->cache && !c->asking && !c->nr_pending &&
 		    c->process->exit_ns + AFTERLIFE_NS < now_ns)
 			pp_coded_forget(c);

@@ -170,7 +170,15 @@ const struct pp_processes_hooks pp_manager_processes_hooks = {
 	.object_unref = object_unref,
 };
 
+static void on_unnumbered(void *userdata, struct pp_process *p)
+{
+	struct pp_manager *m = userdata;
+
+	pp_interps_unnumbered(m->interps, p);
+}
+
 const struct pp_interps_hooks pp_manager_interps_hooks = { on_interp };
+const struct pp_codes_hooks pp_manager_codes_hooks = { on_unnumbered };
 const struct pp_files_hooks pp_manager_files_hooks = { on_object, on_loaded, on_object_free };
 
 void pp_manager_ref_process(void *userdata, uint64_t id)

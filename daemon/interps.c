@@ -12,7 +12,7 @@
 /* An interpreter that is starting is looked at again soon, then ever more rarely. */
 #define RETRY_MIN_NS (4 * NSEC_PER_MSEC)
 #define RETRY_MAX_NS (2 * NSEC_PER_SEC)
-#define TRIES_MAX    16	  /* about ten seconds; then only when it is sampled */
+#define TRIES_MAX    16 /* about ten seconds; then only when it is sampled */
 
 enum state {
 	WANTED, /* to be inspected, when it is due */
@@ -365,6 +365,20 @@ void pp_interps_forked(struct pp_interps *is, struct pp_process *parent, struct 
 	set_entry(is, to, &from->entry, &from->runtime);
 	if (from->state == WANTED || from->state == ASKED)
 		inspect_at(is, to, pp_now_ns() + RETRY_MIN_NS);
+}
+
+void pp_interps_unnumbered(struct pp_interps *is, struct pp_process *p)
+{
+	struct interp *in = p->interp;
+	struct pp_code_runtime runtime;
+	struct pp_interp entry;
+
+	if (!in || !in->entry.layout)
+		return;
+	entry = in->entry;
+	runtime = in->runtime;
+	entry.next_code = runtime.next_code = 0;
+	set_entry(is, in, &entry, &runtime);
 }
 
 void pp_interps_gone(_unused_ struct pp_interps *is, struct pp_process *p)

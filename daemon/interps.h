@@ -44,6 +44,9 @@ void pp_interps_gone(struct pp_interps *is, struct pp_process *p);
 void pp_interps_sampled(struct pp_interps *is, struct pp_process *p, enum pp_chain_end end,
 			uint64_t now_ns);
 
+/* The numbers of p's code objects tell nothing (codes.h). */
+void pp_interps_unnumbered(struct pp_interps *is, struct pp_process *p);
+
 /* For BPF; layout 0 where p has no interpreter that is known. */
 struct pp_interp pp_interps_entry(const struct pp_process *p);
 enum pp_walk pp_interps_walk(const struct pp_process *p);

@@ -72,6 +72,7 @@ struct pp_manager {
 extern const struct pp_processes_hooks pp_manager_processes_hooks;
 extern const struct pp_files_hooks pp_manager_files_hooks;
 extern const struct pp_interps_hooks pp_manager_interps_hooks;
+extern const struct pp_codes_hooks pp_manager_codes_hooks;
 void pp_manager_ref_process(void *userdata, uint64_t id);
 void pp_manager_unref_process(void *userdata, uint64_t id);
 void pp_manager_swept(void *userdata, struct pp_store *store);

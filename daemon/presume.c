@@ -4,7 +4,7 @@
 #include "base/u64map.h"
 
 #define OBJECTS_MAX 1024 /* files: each is some version's build */
-#define USERS_MAX   8	 /* of one file; who comes when there are more takes the first one's place */
+#define USERS_MAX   8 /* of one file; who comes when there are more takes the first one's place */
 
 /* What a file has of its own lies near its runtime: the main interpreter is a part of it. */
 #define NEAR_BYTES (16 * MIB)
@@ -18,8 +18,8 @@ struct found {
 	uid_t user;
 	struct pp_interp entry;
 	struct pp_code_runtime runtime;
-	/* Addresses in entry, relative to the runtime; 0: none, or not near it. */
-	uint64_t current, next_code, numbered_interp;
+	/* Address in entry, relative to the runtime; 0: none, or not near it. */
+	uint64_t current;
 };
 
 struct pp_presume {
@@ -134,13 +134,11 @@ void pp_presume_learn(struct pp_presume *ps, uint32_t object, const struct pp_pr
 		.entry = *entry,
 		.runtime = *runtime,
 		.current = relative(what, entry->current),
-		.next_code = relative(what, entry->next_code),
-		.numbered_interp = relative(what, entry->numbered_interp),
 	};
 }
 
-/* The interpreter's own data may lie on its heap; what code objects' names need of it comes with
- * the inspection. */
+/* What numbers its code objects comes with the inspection, which learns of what program they are;
+ * until then they have prints. */
 bool pp_presume_get(const struct pp_presume *ps, uint32_t object, const struct pp_process *p,
 		    const struct pp_inspect *what, struct pp_interp *entry,
 		    struct pp_code_runtime *runtime)
@@ -152,14 +150,10 @@ bool pp_presume_get(const struct pp_presume *ps, uint32_t object, const struct p
 	*entry = f->entry;
 	entry->current = absolute(what, f->current);
 	entry->code_type = entry->code_type ? what->code_type : 0;
-	entry->numbered_interp = absolute(what, f->numbered_interp);
-	entry->next_code = absolute(what, f->next_code);
-	if (!entry->numbered_interp && f->entry.numbered_interp)
-		entry->next_code = 0;
-	*runtime = f->runtime;
-	runtime->code_type = what->code_type;
-	runtime->next_code = entry->next_code;
-	runtime->generation = 0;
+	entry->next_code = entry->numbered_interp = 0;
+	*runtime = (struct pp_code_runtime){ .version = f->runtime.version,
+					     .threaded = f->runtime.threaded,
+					     .code_type = what->code_type };
 	return true;
 }
 

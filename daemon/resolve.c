@@ -183,8 +183,7 @@ static void take_python(struct pp_resolve *r, struct pp_process *p, const struct
 							 .empty = !code };
 		if (!code)
 			continue;
-		r->python[i].frame = pp_codes_frame(r->codes, p, code, raw[i].position,
-						    s->next_code, s->time_ns);
+		r->python[i].frame = pp_codes_frame(r->codes, p, &raw[i], s->next_code, s->time_ns);
 		r->python[i].empty =
 			pp_frames_final(r->store->frames, r->python[i].frame) == PP_FRAME_SHIM;
 	}

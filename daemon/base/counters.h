@@ -33,10 +33,7 @@
 	X(python_unnamed, "Python or JIT frames without an entry in a perf map")               \
 	X(codes_unnamed, "Python frames whose code object could not be read any more")         \
 	X(codes_unproven,                                                                      \
-	  "code objects whose names may be those of the next ones at their addresses: this "   \
-	  "Python does not tell when they were made")                                          \
-	X(codes_replaced,                                                                      \
-	  "code objects found replaced: samples since the last look may have the old name")    \
+	  "Python frames whose code object was gone, or perhaps another, when it was read")    \
 	X(codes_refused, "Python frames left unnamed as a process says too many names")        \
 	X(codes_forgotten, "processes whose code objects were too many to keep; begun anew")   \
 	X(chains_foreign, "samples whose interpreter state was another thread's; left native") \

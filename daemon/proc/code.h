@@ -12,8 +12,13 @@ struct pp_code_runtime {
 	uint32_t version;   /* as python/version.h has it */
 	uint32_t threaded;  /* free-threaded (no GIL): its objects have another head */
 	uint64_t code_type; /* address of PyCode_Type; 0: not known, the type's name is looked at */
-	uint64_t generation; /* address of the interpreter's code_object_generation; 0: none */
-	uint64_t next_code;  /* address of the u32 that numbers its code objects; 0: none */
+	/* Of the program that it runs: the random word that an exec leaves at this address. 0: not
+	 * known, and then next_code is none. */
+	uint64_t image_at, image;
+	uint64_t next_code; /* address of the u32 that numbers its code objects; 0: none */
+	/* Where each interpreter numbers its own: the address of the runtime's first, main one and
+	 * how many there ever were. 0: they all take their numbers from one. */
+	uint64_t interpreters;
 };
 
 enum pp_code_lines {
@@ -24,7 +29,8 @@ enum pp_code_lines {
 
 /* Offsets in bytes. */
 struct pp_code_offsets {
-	uint16_t type;	     /* ob_type, of every object */
+	uint16_t type; /* ob_type, of every object */
+	uint16_t refs; /* without the GIL: the owner's count of references, then the others' */
 	uint16_t type_flags; /* tp_flags, of a type */
 	uint16_t type_name;  /* tp_name */
 	/* Of a code object. */
@@ -34,6 +40,7 @@ struct pp_code_offsets {
 	uint16_t version;      /* co_version, 0: none */
 	uint16_t instructions; /* co_code_adaptive; 0: positions are offsets, not addresses */
 	uint16_t copies;       /* co_tlbc, a thread's own copies of the instructions; 0: none */
+	uint16_t print_first, print_words; /* what its print is made of; see bpf/pp_types.h */
 	/* Of a str and of bytes. */
 	uint16_t str_length, str_state, str_ascii, str_compact;
 	uint16_t bytes_length, bytes_data;

@@ -122,7 +122,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 /* Where in _Py_DebugOffsets the sections are (bytes), and members that moved within theirs. */
 struct positions {
 	uint16_t size; /* of it all */
-	uint16_t interpreters_head, interp_next, interp_threads, generation;
+	uint16_t interpreters_head, interp_next, interp_threads;
 	uint16_t state, state_next, state_thread, state_chunk; /* state: its size */
 	uint16_t frame, frame_owner;			       /* frame: its size */
 	uint16_t code, object, type, bytes, str;	       /* their sizes */
@@ -133,12 +133,12 @@ struct positions {
 
 static const struct positions *positions_of(unsigned int minor)
 {
-	static const struct positions v13 = { 584, 40,	64,  72,  0,   152, 168, 192,
-					      208, 224, 264, 272, 352, 368, 512, 536 };
-	static const struct positions v14 = { 760, 40,	64,  72,  160, 176, 192, 216,
-					      232, 248, 288, 312, 400, 416, 592, 616 };
-	static const struct positions v15 = { 888, 40,	64,  72,  160, 176, 192, 240,
-					      256, 312, 352, 376, 464, 480, 688, 712 };
+	static const struct positions v13 = { 584, 40,	64,  72,  152, 168, 192, 208,
+					      224, 264, 272, 352, 368, 512, 536 };
+	static const struct positions v14 = { 760, 40,	64,  72,  176, 192, 216, 232,
+					      248, 288, 312, 400, 416, 592, 616 };
+	static const struct positions v15 = { 888, 40,	64,  72,  176, 192, 240, 256,
+					      312, 352, 376, 464, 480, 688, 712 };
 
 	return minor == 13 ? &v13 : minor == 14 ? &v14 : minor == 15 ? &v15 : NULL;
 }
@@ -203,8 +203,6 @@ static int take_description(struct reading *d, const struct positions *at, struc
 	take(d, at->frame + 16, PP_PYFRAME_BYTES_MAX, 8, &c->frame_code);
 	take(d, at->frame + 24, PP_PYFRAME_BYTES_MAX, 8, &c->frame_position);
 	take(d, at->frame_owner, PP_PYFRAME_BYTES_MAX, 1, &c->frame_owner);
-	if (at->generation)
-		take(d, at->generation, RUNTIME_MAX, 8, &l->interp_generation);
 	return d->bad || !agrees(d, at, code) ? -EBADMSG : 0;
 }
 
@@ -245,6 +243,22 @@ static int bound_reads(struct pp_layout *c)
 	return 0;
 }
 
+/* What BPF takes of code objects. */
+static void take_prints(const struct pp_code_offsets *code, struct pp_layout *c)
+{
+	c->object_type = code->type;
+	c->print_first = code->print_first;
+	c->print_words = (uint8_t)code->print_words;
+	c->print_number = code->version;
+	c->print_name = code->qualname ?: code->name;
+	c->print_file = code->filename;
+	c->str_length = code->str_length;
+	c->str_state = code->str_state;
+	c->str_kind = code->str_kind;
+	c->str_ascii = code->str_ascii;
+	c->str_compact = code->str_compact;
+}
+
 int pp_pylayout_find(uint32_t version, const void *debug, size_t len, struct pp_pylayout *ret)
 {
 	uint32_t described = pp_pylayout_version(debug, len);
@@ -269,6 +283,6 @@ int pp_pylayout_find(uint32_t version, const void *debug, size_t len, struct pp_
 	}
 	if (ret->interp_next_code)
 		ret->chain.state_interp = ret->state_interp;
-	ret->chain.object_type = pp_code_offsets_find(version, ret->free_threaded)->type;
+	take_prints(pp_code_offsets_find(version, ret->free_threaded), &ret->chain);
 	return bound_reads(&ret->chain);
 }

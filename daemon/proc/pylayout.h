@@ -18,7 +18,7 @@ struct pp_pylayout {
 	uint32_t version; /* as PY_VERSION_HEX has it; micro and level may be 0 */
 	/* For the inspection; 0 where the version has no such member. */
 	uint16_t runtime_interpreters, runtime_current;
-	uint16_t interp_next, interp_threads, interp_generation, interp_next_code;
+	uint16_t interp_next, interp_threads, interp_next_code;
 	uint16_t state_next, state_interp;
 	uint8_t has_key; /* a pthread key leads to the thread state; else a thread-local variable */
 	uint8_t free_threaded;

@@ -165,7 +165,8 @@ static bool next_info(struct pp_code_info *ret, const char **at, size_t *left)
 	if (r.error >= PP_CODE_ERRORS || r.name_len > *left || r.file_len > *left - r.name_len)
 		return false;
 	*ret = (struct pp_code_info){ .error = (enum pp_code_error)r.error,
-				      .identity = r.identity,
+				      .number = r.number,
+				      .print = r.print,
 				      .line = r.line,
 				      .first_line = r.first_line,
 				      .name = *at,
@@ -180,7 +181,7 @@ static bool next_info(struct pp_code_info *ret, const char **at, size_t *left)
 static void finish_codes(struct call *c, int error, const struct reply *r)
 {
 	_cleanup_free_ struct pp_code_info *infos = NULL;
-	struct pp_code_answer answer = { .generation = r->head.generation };
+	struct pp_code_answer answer = { .next_code = r->head.next_code };
 	const char *at = r->text[0];
 	size_t left = r->head.text_len[0];
 
@@ -409,36 +410,17 @@ int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,
 	return send_call(&c, &q, texts, ARRAY_SIZE(texts), -1);
 }
 
-static int ask_codes(struct call *c, const struct pp_code_runtime *runtime, uint64_t generation,
-		     bool identities_only, const struct pp_code_item *items, size_t nr)
-{
-	struct pp_reader_request q = { .runtime = *runtime,
-				       .generation = generation,
-				       .identities_only = identities_only };
-	struct text text = { items, nr * sizeof(*items) };
-
-	if (!nr || nr > PP_CODE_ITEMS_MAX)
-		return -EINVAL;
-	return send_call(c, &q, &text, 1, -1);
-}
-
 int pp_reader_codes(struct pp_reader *r, struct pp_target target,
 		    const struct pp_code_runtime *runtime, const struct pp_code_item *items,
 		    size_t nr, pp_reader_codes_fn fn, void *userdata)
 {
 	struct call c = { r, target, PP_READER_CODES, { .codes = fn }, userdata };
+	struct pp_reader_request q = { .runtime = *runtime };
+	struct text text = { items, nr * sizeof(*items) };
 
-	return ask_codes(&c, runtime, 0, false, items, nr);
-}
-
-int pp_reader_code_identities(struct pp_reader *r, struct pp_target target,
-			      const struct pp_code_runtime *runtime, uint64_t generation,
-			      const struct pp_code_item *items, size_t nr, pp_reader_codes_fn fn,
-			      void *userdata)
-{
-	struct call c = { r, target, PP_READER_CODES, { .codes = fn }, userdata };
-
-	return ask_codes(&c, runtime, generation, true, items, nr);
+	if (!nr || nr > PP_CODE_ITEMS_MAX)
+		return -EINVAL;
+	return send_call(&c, &q, &text, 1, -1);
 }
 
 /* ---- The reader ------------------------------------------------------------------------------ */

@@ -208,24 +208,27 @@ int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,
 
 struct pp_code_item {
 	uint64_t code, position; /* as the interpreter's frame has them; see proc/code.h */
-	uint32_t next_code;	 /* as in the sample; 0: not known */
+	uint32_t known;		 /* the number of one whose name is known; 0: none */
 	uint32_t pad;
 };
 
 enum pp_code_error {
 	PP_CODE_FOUND,
+	PP_CODE_KNOWN,	    /* that one is still there: nothing more is said */
+	PP_CODE_ASTRAY,	    /* the position is not in it: another code object by now */
 	PP_CODE_UNREADABLE, /* no memory there */
 	PP_CODE_NOT_CODE,   /* no code object there (any more) */
-	PP_CODE_ASTRAY,	    /* the position is not in it: another code object by now */
-	PP_CODE_LATER,	    /* it was made after the sample */
+	PP_CODE_CHANGED,    /* it was freed while it was read */
 	PP_CODE_BAD_NAME,   /* its name or file is no string */
 	PP_CODE_ERRORS,
 };
 
 struct pp_code_info {
 	enum pp_code_error error;
-	uint64_t identity; /* equal as long as the same code object lives there */
-	uint32_t line;	   /* 0: none */
+	/* Up to ASTRAY: the number that it got when it was made (0: none), and its print as BPF
+	 * makes it. */
+	uint32_t number, print;
+	uint32_t line; /* 0: none */
 	uint32_t first_line;
 	/* UTF-8, with lone surrogates as the bytes that they stand for; any bytes, no NUL behind.
 	 * name is the qualified one where the version has it. */
@@ -234,7 +237,9 @@ struct pp_code_info {
 };
 
 struct pp_code_answer {
-	uint64_t generation; /* the interpreter's, read before anything else; 0: there is none */
+	/* The number of the next code object, before any of these were read. 0: not known, or there
+	 * are interpreters that number their own. */
+	uint32_t next_code;
 	const struct pp_code_info *infos;
 	size_t nr; /* of the items asked for, the first so many; the rest is to be asked again */
 };
@@ -244,9 +249,3 @@ typedef void (*pp_reader_codes_fn)(void *userdata, int error, const struct pp_co
 int pp_reader_codes(struct pp_reader *r, struct pp_target target,
 		    const struct pp_code_runtime *runtime, const struct pp_code_item *items,
 		    size_t nr, pp_reader_codes_fn fn, void *userdata);
-/* The same without names and lines (positions are not looked at); nothing at all, nr = 0, where the
- * interpreter's generation is still `generation` (0: whatever it is). */
-int pp_reader_code_identities(struct pp_reader *r, struct pp_target target,
-			      const struct pp_code_runtime *runtime, uint64_t generation,
-			      const struct pp_code_item *items, size_t nr, pp_reader_codes_fn fn,
-			      void *userdata);

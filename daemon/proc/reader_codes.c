@@ -5,14 +5,17 @@
  * The process may be at work meanwhile, and may have put anything where its code objects are
  * supposed to be. So nothing is followed further than one step from a code object, every object's
  * type is looked at, every length has a bound, and each thing is read once: what was checked is
- * what is used. That costs about six reads a code object.
+ * what is used.
  *
- * What keeps an address from naming the wrong function: the position must lie within the code; where
- * the interpreter numbers its code objects, in the order in which they are made, the sample says
- * what the next one's number was, and who has that or a higher one was not there yet; and
- * `identity` is made of what tells one code object from the next at the same place. From 3.12 on
- * that is a number never used twice (co_version); before, the pointers to its parts, which live as
- * long as it does.
+ * A code object may end while it is read, and its strings with it. So it is looked at before and
+ * after: if it was the same one, and there were references to it, then what was read between is
+ * its own. One that is being made has a reference first and its fields a moment later, and until
+ * then those of the one before: so all are looked at once more at the end. Whether it is the one
+ * that was sampled is the daemon's to judge, by its number (3.12 and later) or its print: for that,
+ * the number that the next one will get is read before all else.
+ *
+ * An exec leaves another program in the process. The memory that was opened stays that of one; that
+ * it is the right one is told by a random word of it.
  */
 #include "proc/reader_wire.h"
 
@@ -39,10 +42,11 @@
 
 /* A code object as it was read. */
 struct code {
-	uint64_t address, identity;
+	uint64_t address;
 	uint64_t name, file, table, copies;
 	uint64_t bytes; /* of instructions */
-	uint32_t version;
+	uint64_t words; /* its lasting ones, mixed */
+	uint32_t number;
 	uint32_t first_line;
 };
 
@@ -50,13 +54,12 @@ struct code {
 struct memory {
 	int fd;
 	const struct pp_code_offsets *layout;
-	uint64_t next_code;		    /* address of that number; 0: none */
 	uint64_t code_type, str_type, bytes_type; /* found to be what they are; 0: none yet */
-	struct code last;			  /* address 0: none */
-	uint64_t last_table;			  /* whose line table is in `table` */
-	size_t table_len;
-	bool table_good;
+	struct code last;			  /* the last that was named; address 0: none */
+	size_t table_len;			  /* of its line table */
+	bool table_read, table_good;
 	size_t names, name_len, file_len; /* of `last`, at this place of the answer */
+	uint32_t print;			  /* of `last` */
 	uint8_t table[TABLE_MAX];
 	uint8_t string[sizeof(uint32_t) * PP_CODE_TEXT_MAX + FIRST_READ];
 };
@@ -137,11 +140,15 @@ static size_t header_size(const struct pp_code_offsets *l)
 	return MAX(l->table, l->copies) + sizeof(uint64_t);
 }
 
-/* Mixes the same in every process: a reader that died is followed by another. */
-static uint64_t mix(uint64_t h, uint64_t v)
+/* Whether there are references to it. Who has none is being freed, or has been: then its first word
+ * is an address or 0. Above the count there are flags, in the uppermost bits only. */
+static bool is_alive(const struct pp_code_offsets *l, const uint8_t *data)
 {
-	h = (h ^ v) * 0x9e3779b97f4a7c15;
-	return h ^ h >> 32;
+	uint64_t refs = u64_at(data, 0);
+
+	if (l->refs)
+		return u32_at(data, l->refs) || (int64_t)u64_at(data, l->refs + 4U) >> 2;
+	return (uint32_t)refs && !(refs >> 32 & 0xffff);
 }
 
 static enum pp_code_error read_code(struct memory *m, uint64_t address, struct code *ret)
@@ -153,7 +160,7 @@ static enum pp_code_error read_code(struct memory *m, uint64_t address, struct c
 		return PP_CODE_NOT_CODE;
 	if (!read_all(m, address, data, header_size(l)))
 		return PP_CODE_UNREADABLE;
-	if (!is_code_type(m, u64_at(data, l->type)))
+	if (!is_code_type(m, u64_at(data, l->type)) || !is_alive(l, data))
 		return PP_CODE_NOT_CODE;
 	*ret = (struct code){
 		.address = address,
@@ -161,29 +168,22 @@ static enum pp_code_error read_code(struct memory *m, uint64_t address, struct c
 		.file = u64_at(data, l->filename),
 		.table = u64_at(data, l->table),
 		.copies = l->copies ? u64_at(data, l->copies) : 0,
+		.number = l->version ? u32_at(data, l->version) : 0,
 		.first_line = u32_at(data, l->first_line),
 	};
 	if (l->units)
 		ret->bytes = 2 * MIN(u64_at(data, l->units), (uint64_t)INT32_MAX);
-	ret->identity = mix(mix(mix(ret->name, ret->file), ret->table), ret->first_line);
-	if (l->version) {
-		ret->version = u32_at(data, l->version);
-		ret->identity = mix(ret->identity, ret->version);
-	}
+	for (size_t i = 0; i < l->print_words; i++)
+		ret->words = pp_print_mix(ret->words, u64_at(data, l->print_first + 8 * i));
 	return PP_CODE_FOUND;
 }
 
-/*
- * Whether the code object was made after the sample: its number was given out between then and now.
- * A number beyond that is none that was counted there: another interpreter's, or the word is not
- * the one that is meant. That tells nothing.
- */
-static bool is_later(const struct memory *m, const struct code *c, uint32_t next_code)
+/* Copies of instructions come and go. */
+static bool is_same(const struct code *a, const struct code *b)
 {
-	uint32_t now;
-
-	return next_code && c->version >= next_code && m->next_code &&
-	       read_all(m, m->next_code, &now, sizeof(now)) && c->version < now;
+	return a->address == b->address && a->name == b->name && a->file == b->file &&
+	       a->table == b->table && a->bytes == b->bytes && a->words == b->words &&
+	       a->number == b->number && a->first_line == b->first_line;
 }
 
 /* Without the GIL a thread may run its own copy of the instructions: a count and pointers. */
@@ -241,10 +241,9 @@ static bool read_table(struct memory *m, const struct code *c)
 
 static uint32_t find_line(struct memory *m, const struct code *c, int64_t offset)
 {
-	if (m->last_table != c->address) {
+	if (!m->table_read)
 		m->table_good = read_table(m, c);
-		m->last_table = c->address;
-	}
+	m->table_read = true;
 	if (!m->table_good)
 		return 0;
 	return pp_code_line(m->layout->lines, m->table, m->table_len, c->first_line, offset);
@@ -303,50 +302,98 @@ static int add_characters(struct pp_buf *out, const uint8_t *data, size_t nr, si
 	return r;
 }
 
-/* Appends the str at address. Returns whether there is one. */
-static bool read_string(struct memory *m, uint64_t address, struct pp_buf *out)
+static uint64_t mix_text(uint64_t h, const uint8_t *text, size_t len)
+{
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t word = 0;
+
+		memcpy(&word, text + i, MIN(len - i, sizeof(word)));
+		h = pp_print_mix(h, word);
+	}
+	return h;
+}
+
+/* The print of the str at address, whose first bytes are in m->string: as BPF makes it. */
+static uint32_t text_print(const struct memory *m, uint64_t address, uint64_t length, uint32_t bits,
+			   size_t start)
+{
+	uint64_t bytes = length * (bits & 7), h = pp_print_mix(length, bits & 31);
+	uint8_t end[PP_PRINT_TEXT];
+
+	h = mix_text(h, m->string + start, MIN(bytes, (uint64_t)PP_PRINT_TEXT));
+	if (bytes > PP_PRINT_TEXT) {
+		if (!read_all(m, address + start + bytes - PP_PRINT_TEXT, end, sizeof(end)))
+			return 0;
+		h = mix_text(h, end, sizeof(end));
+	}
+	return pp_print_fold(h);
+}
+
+/* Appends the str at address. Returns its print, or 0 where there is none. */
+static uint32_t read_string(struct memory *m, uint64_t address, struct pp_buf *out)
 {
 	const struct pp_code_offsets *l = m->layout;
-	size_t got, start, kind, bits;
-	uint64_t length;
+	size_t got, start, kind;
+	uint64_t length, shown;
+	uint32_t bits;
 
 	if (!is_aligned(address))
-		return false;
+		return 0;
 	got = read_some(m, address, m->string, FIRST_READ);
 	if (got < l->str_ascii ||
 	    !has_flag(m, u64_at(m->string, l->type), STR_SUBCLASS, &m->str_type))
-		return false;
+		return 0;
 	length = u64_at(m->string, l->str_length);
 	bits = u32_at(m->string, l->str_state) >> l->str_kind;
 	kind = bits & 7;
 	/* Others have their characters elsewhere; the compiler makes none of those. */
 	if (!(bits & 8) || (kind != 1 && kind != 2 && kind != 4) || length > LENGTH_MAX)
-		return false;
+		return 0;
 	start = bits & 16 ? l->str_ascii : l->str_compact;
-	length = MIN(length, (uint64_t)PP_CODE_TEXT_MAX);
-	if (start + length * kind > got)
-		got = read_some(m, address, m->string, start + length * kind);
-	return start + length * kind <= got &&
-	       add_characters(out, m->string + start, length, kind) >= 0;
+	shown = MIN(length, (uint64_t)PP_CODE_TEXT_MAX);
+	if (start + shown * kind > got)
+		got = read_some(m, address, m->string, start + shown * kind);
+	if (start + shown * kind > got || add_characters(out, m->string + start, shown, kind) < 0)
+		return 0;
+	return text_print(m, address, length, bits, start);
 }
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
+static uint32_t fold_words(const struct code *c)
+{
+	return pp_print_fold(pp_print_mix(c->words, c->bytes));
+}
+
+/* Names tell one code object from another where it has no number. */
+static uint32_t print_of(const struct code *c, uint32_t name, uint32_t file)
+{
+	uint64_t h = c->words;
+
+	if (!c->number)
+		h = pp_print_mix(h, (uint64_t)name << 32 | file);
+	return pp_print_fold(h);
+}
+
 static enum pp_code_error read_names(struct memory *m, const struct code *c, struct pp_buf *out)
 {
-	size_t start = out->len, middle;
+	size_t start = out->len, middle = start;
+	uint32_t name, file = 0;
 
-	if (!read_string(m, c->name, out))
-		return PP_CODE_BAD_NAME;
+	name = read_string(m, c->name, out);
 	middle = out->len;
-	if (!read_string(m, c->file, out)) {
+	if (name)
+		file = read_string(m, c->file, out);
+	if (!name || !file) {
 		out->len = start;
 		return PP_CODE_BAD_NAME;
 	}
 	m->names = start;
 	m->name_len = middle - start;
 	m->file_len = out->len - middle;
+	m->print = print_of(c, name, file);
 	m->last = *c;
+	m->table_read = false;
 	return PP_CODE_FOUND;
 }
 
@@ -363,68 +410,135 @@ static int repeat_names(struct memory *m, struct pp_buf *out)
 	return pp_buf_add(out, out->data + from, len);
 }
 
-/* Items of one code object stand together: it is read once for them. */
+/* What there is to say of code object c, if it stays meanwhile. Items of one stand together: its
+ * names are read once for them. */
 static enum pp_code_error describe(struct memory *m, const struct pp_code_item *item,
-				   bool identity_only, struct pp_code_record *r, struct pp_buf *out)
+				   const struct code *c, struct pp_code_record *r,
+				   struct pp_buf *out)
 {
-	bool again = m->last.address && m->last.address == item->code;
 	enum pp_code_error error = PP_CODE_FOUND;
-	struct code c = m->last;
 	int64_t offset;
 
-	if (!again)
-		error = read_code(m, item->code, &c);
-	if (error != PP_CODE_FOUND)
-		return error;
-	r->identity = c.identity;
-	r->first_line = c.first_line;
-	if (identity_only)
-		return PP_CODE_FOUND;
-	if (is_later(m, &c, item->next_code))
-		return PP_CODE_LATER;
-	if (!find_offset(m, &c, item->position, &offset))
-		return PP_CODE_ASTRAY;
-	if (!again)
-		error = read_names(m, &c, out);
+	if (!m->last.address || !is_same(&m->last, c))
+		error = read_names(m, c, out);
 	else if (repeat_names(m, out) < 0)
 		error = PP_CODE_UNREADABLE;
 	if (error != PP_CODE_FOUND)
 		return error;
+	*r = (struct pp_code_record){ .number = c->number,
+				      .print = m->print,
+				      .words = fold_words(c),
+				      .first_line = c->first_line };
+	if (!find_offset(m, c, item->position, &offset))
+		return PP_CODE_ASTRAY;
 	r->name_len = (uint32_t)m->name_len;
 	r->file_len = (uint32_t)m->file_len;
-	r->line = find_line(m, &c, offset);
+	r->line = find_line(m, c, offset);
 	return PP_CODE_FOUND;
 }
 
+static enum pp_code_error answer(struct memory *m, const struct pp_code_item *item,
+				 struct pp_code_record *r, struct pp_buf *out)
+{
+	struct code before, after;
+	enum pp_code_error error = read_code(m, item->code, &before);
+	size_t start = out->len;
+
+	if (error != PP_CODE_FOUND)
+		return error;
+	if (item->known && item->known == before.number) {
+		r->number = before.number;
+		r->print = print_of(&before, 0, 0);
+		return PP_CODE_KNOWN;
+	}
+	error = describe(m, item, &before, r, out);
+	if (read_code(m, item->code, &after) != PP_CODE_FOUND || !is_same(&before, &after)) {
+		*r = (struct pp_code_record){ 0 };
+		error = PP_CODE_CHANGED;
+	}
+	if (error != PP_CODE_FOUND) {
+		out->len = start;
+		m->last.address = 0;
+	}
+	return error;
+}
+
 /* Appends the item's record; the record's place is kept while its texts are written. */
-static int add_record(struct memory *m, const struct pp_code_item *item, bool identity_only,
-		      struct pp_buf *out)
+static int add_record(struct memory *m, const struct pp_code_item *item, struct pp_buf *out)
 {
 	struct pp_code_record r = { 0 };
 	size_t at = out->len;
+	enum pp_code_error error;
 	int e;
 
 	e = pp_buf_add(out, &r, sizeof(r));
 	if (e < 0)
 		return e;
-	r.error = describe(m, item, identity_only, &r, out);
+	error = answer(m, item, &r, out);
+	r.error = error;
 	memcpy(out->data + at, &r, sizeof(r));
 	return 0;
 }
 
-static int add_records(struct memory *m, const struct pp_reader_request *q,
-		       const struct pp_code_item *items, size_t nr, struct pp_buf *out)
+/* Whether the code object of a record is still the one that it is of. */
+static bool is_still(struct memory *m, const struct pp_code_item *item,
+		     const struct pp_code_record *r)
+{
+	struct code c;
+
+	return read_code(m, item->code, &c) == PP_CODE_FOUND && c.number == r->number &&
+	       fold_words(&c) == r->words;
+}
+
+/* Looks once more at what has been named. */
+static void confirm(struct memory *m, const struct pp_code_item *items, struct pp_buf *out)
+{
+	struct pp_code_record r;
+
+	for (size_t at = 0; at < out->len; at += sizeof(r) + r.name_len + r.file_len, items++) {
+		memcpy(&r, out->data + at, sizeof(r));
+		if (r.error != PP_CODE_FOUND || is_still(m, items, &r))
+			continue;
+		r.error = PP_CODE_CHANGED;
+		memcpy(out->data + at, &r, sizeof(r));
+	}
+}
+
+static int add_records(struct memory *m, const struct pp_code_item *items, size_t nr,
+		       struct pp_buf *out)
 {
 	const size_t most = sizeof(struct pp_code_record) + 2UL * PP_CODE_TEXT_MAX;
 	uint64_t until = pp_now_ns() + TIME_MAX_NS;
 	int r = 0;
 
 	for (size_t i = 0; i < nr && r >= 0; i++) {
-		if (out->len + most > PP_READER_TEXT_MAX || pp_now_ns() > until)
+		if (i && (out->len + most > PP_READER_TEXT_MAX || pp_now_ns() > until))
 			break;
-		r = add_record(m, &items[i], q->identities_only, out);
+		r = add_record(m, &items[i], out);
 	}
 	return r;
+}
+
+/* Whether the process runs the program that it is said to. */
+static bool is_image(const struct memory *m, const struct pp_code_runtime *rt)
+{
+	uint64_t image;
+
+	return !rt->image_at ||
+	       (read_all(m, rt->image_at, &image, sizeof(image)) && image == rt->image);
+}
+
+/* The number of the next code object, which `next` was before all was read. Numbers tell when code
+ * objects were made as long as one interpreter makes them. */
+static uint32_t judge_numbers(const struct memory *m, const struct pp_code_runtime *rt,
+			      uint32_t next)
+{
+	uint64_t count;
+
+	if (rt->interpreters &&
+	    (!read_all(m, rt->interpreters + 16, &count, sizeof(count)) || count != 1))
+		return 0;
+	return next;
 }
 
 int pp_reader_do_codes(const struct pp_opened *o, const struct pp_reader_request *q,
@@ -434,7 +548,8 @@ int pp_reader_do_codes(const struct pp_opened *o, const struct pp_reader_request
 	_cleanup_buf_ struct pp_buf out = PP_BUF(0);
 	_cleanup_free_ struct memory *m = calloc(1, sizeof(*m));
 	_cleanup_close_ int fd = openat(o->dir, "mem", O_RDONLY | O_CLOEXEC);
-	int r = 0;
+	uint32_t next = 0;
+	int r;
 
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
@@ -443,13 +558,14 @@ int pp_reader_do_codes(const struct pp_opened *o, const struct pp_reader_request
 	m->fd = fd;
 	m->layout = pp_code_offsets_find(rt->version, rt->threaded);
 	m->code_type = rt->code_type;
-	m->next_code = rt->next_code;
 	if (!m->layout)
 		return -EOPNOTSUPP;
-	if (rt->generation &&
-	    !read_all(m, rt->generation, &a->head.generation, sizeof(a->head.generation)))
-		return -ESRCH; /* it has no memory any more */
-	if (!q->generation || q->generation != a->head.generation)
-		r = add_records(m, q, items, nr, &out);
+	if (!is_image(m, rt))
+		return -ESRCH;
+	if (rt->next_code && !read_all(m, rt->next_code, &next, sizeof(next)))
+		next = 0;
+	r = add_records(m, items, nr, &out);
+	confirm(m, items, &out);
+	a->head.next_code = judge_numbers(m, rt, next);
 	return r < 0 ? r : pp_reader_add_text(a, out.data ?: (uint8_t *)"", out.len);
 }

@@ -11,11 +11,15 @@
 #include "proc/pylayout.h"
 #include "proc/reader_wire.h"
 
+#include "base/fd.h"
+
+#include <elf.h>
 #include <fcntl.h>
 #include <string.h>
 
 #define INTERPS_MAX 16	/* looked at */
 #define THREADS_MAX 256 /* of all interpreters together */
+#define AUXV_MAX    64	/* the kernel has some twenty */
 #define FRAMES_MAX  4	/* entry frames in front of the first that has code: one, or two */
 
 /*
@@ -41,6 +45,7 @@ struct inspection {
 	const struct pp_code_offsets *code;
 	struct pp_interp interp;
 	struct pp_code_runtime runtime;
+	uint64_t image_at, image;
 	bool slot_found;
 };
 
@@ -215,8 +220,6 @@ static enum pp_inspect_answer check_threads(struct inspection *in)
 	bool frames_seen = false;
 	int threads = 0;
 
-	if (interp && in->layout.interp_generation)
-		in->runtime.generation = interp + in->layout.interp_generation;
 	for (int i = 0; i < INTERPS_MAX && interp; i++) {
 		uint64_t state = peek_word(in, interp + in->layout.interp_threads);
 
@@ -235,20 +238,45 @@ static enum pp_inspect_answer check_threads(struct inspection *in)
 	return in->slot_found && frames_seen ? PP_INSPECT_OK : best;
 }
 
-/* Where code objects get their numbers: of a static variable in 3.12, later of their interpreter's,
- * of which the main one's is taken: its address follows that of the first. */
+/*
+ * Where code objects get their numbers: of a static variable in 3.12, later of their interpreter's.
+ * Then they tell something as long as there is one interpreter only: its address follows that of
+ * the first, and how many there ever were that. (Who reads code objects looks there again.)
+ */
 static void find_numbers(struct inspection *in)
 {
+	uint64_t list = in->what.runtime + in->layout.runtime_interpreters;
 	uint16_t offset = in->layout.interp_next_code;
 	uint64_t interp;
 
-	in->runtime.next_code = in->what.next_code;
-	if (offset) {
-		interp = peek_word(in, in->what.runtime + in->layout.runtime_interpreters + 8);
-		in->runtime.next_code = interp ? interp + offset : 0;
+	if (!in->image)
+		return;
+	in->runtime.image_at = in->image_at;
+	in->runtime.image = in->image;
+	if (!offset) {
+		in->runtime.next_code = in->what.next_code;
+	} else {
+		interp = peek_word(in, list + 8);
+		if (!interp || peek_word(in, list + 16) != 1)
+			return;
+		in->runtime.interpreters = list;
+		in->runtime.next_code = interp + offset;
 		in->interp.numbered_interp = interp;
 	}
 	in->interp.next_code = in->runtime.next_code;
+}
+
+/* A random word that tells the program that the process runs from those before and after. */
+static void find_image(struct inspection *in, int dir)
+{
+	_cleanup_close_ int fd = openat(dir, "auxv", O_RDONLY | O_CLOEXEC);
+	Elf64_auxv_t auxv[AUXV_MAX];
+	ssize_t n = fd < 0 ? -1 : read(fd, auxv, sizeof(auxv));
+
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(auxv[0]); i++)
+		if (auxv[i].a_type == AT_RANDOM)
+			in->image_at = auxv[i].a_un.a_val;
+	in->image = peek_word(in, in->image_at);
 }
 
 static enum pp_inspect_answer try_version(struct inspection *in, uint32_t version,
@@ -307,6 +335,7 @@ int pp_reader_do_inspect(const struct pp_opened *o, const struct pp_inspect *wha
 
 	if (mem < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
+	find_image(&in, o->dir);
 	found.answer = inspect(&in);
 	if (found.answer == PP_INSPECT_OK) {
 		found.interp = in.interp;

@@ -38,8 +38,6 @@ struct pp_reader_request {
 	uint8_t build_id[PP_BUILD_ID_MAX];
 	struct pp_inspect inspect;	/* INSPECT */
 	struct pp_code_runtime runtime; /* CODES */
-	uint64_t generation;		/* CODES: answer nothing while it is this one */
-	uint32_t identities_only, pad;	/* CODES */
 	/* IDENTIFY: path; DEBUGFILE: link, directory; CODES: items */
 	uint32_t text_len[PP_READER_TEXTS];
 };
@@ -65,8 +63,8 @@ struct pp_reader_reply {
 	char comm[16];
 	struct pp_file_key key;
 	int64_t mtime_ns;
-	uint64_t size;	     /* READ: the file's */
-	uint64_t generation; /* CODES */
+	uint64_t size;		  /* READ: the file's */
+	uint32_t next_code, pad3; /* CODES */
 	uint32_t text_len[PP_READER_TEXTS];
 	uint32_t pad2[2];
 };
@@ -77,11 +75,11 @@ _Static_assert(PP_READ_MAX <= PP_READER_TEXT_MAX, "a chunk fits a message");
 
 /* One item's answer in CODES' reply; name and file follow, without NULs. */
 struct pp_code_record {
-	uint64_t identity;
+	uint32_t number, print;
 	uint32_t error; /* enum pp_code_error */
 	uint32_t line, first_line;
 	uint32_t name_len, file_len;
-	uint32_t pad;
+	uint32_t words; /* of what is lasting in the code object: the child's own */
 };
 
 /* Executable mappings' text beyond this is cut: a path may be 4 KiB long, four thousand times. */

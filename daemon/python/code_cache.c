@@ -108,17 +108,29 @@ int pp_code_cache_add(struct pp_code_cache *c, uint64_t address, uint32_t *ret_i
 	r = pp_u64map_put(&c->addresses, address, c->nr);
 	if (r < 0)
 		return r;
-	c->objects[c->nr] = (struct pp_code_object){ .address = address, .number = c->next++ };
+	c->objects[c->nr] = (struct pp_code_object){ .address = address, .tenant = c->next++ };
 	*ret_index = c->nr++;
 	return 0;
 }
 
-void pp_code_cache_replace(struct pp_code_cache *c, uint32_t index, uint64_t identity)
+void pp_code_cache_replace(struct pp_code_cache *c, uint32_t index)
 {
-	c->objects[index].identity = identity;
-	c->objects[index].failed = false;
-	c->objects[index].number = c->next++;
-	c->objects[index].frame = 0;
+	uint64_t address = c->objects[index].address;
+
+	c->objects[index] = (struct pp_code_object){ .address = address, .tenant = c->next++ };
+}
+
+void pp_code_cache_go_back(struct pp_code_cache *c, uint32_t next_code)
+{
+	for (uint32_t i = 0; i < c->nr; i++) {
+		struct pp_code_object *o = &c->objects[i];
+
+		/* One without a number is known by its print. */
+		if (o->known && o->number && o->number >= next_code)
+			pp_code_cache_replace(c, i);
+		else
+			o->seen = MIN(o->seen, next_code);
+	}
 }
 
 size_t pp_code_cache_bytes(const struct pp_code_cache *c)

@@ -87,7 +87,7 @@ static void forge_code(void)
 	set_ascii(&file, "/a/b.py");
 	table = (struct bytes){ .head.type = at(&bytes_type), .size = sizeof(locations) };
 	memcpy(table.data, locations, sizeof(locations));
-	code = (struct code){ .head.type = at(&code_type),
+	code = (struct code){ .head = { 1, at(&code_type) },
 			      .units = 3,
 			      .first_line = 10,
 			      .version = 77,

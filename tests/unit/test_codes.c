@@ -14,6 +14,7 @@
 #include "forged_code.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static struct pp_code_runtime runtime = { .version = PP_PYVERSION(3, 13) };
 static struct {
 	bool done;
 	int error;
-	uint64_t generation;
+	uint32_t next_code;
 	size_t nr;
 	struct pp_code_info infos[PP_CODE_ITEMS_MAX];
 	char texts[PP_CHILD_MESSAGE_MAX]; /* what they point to */
@@ -56,7 +57,7 @@ static void on_codes(_unused_ void *userdata, int error, const struct pp_code_an
 	got.error = error;
 	if (error < 0)
 		return;
-	got.generation = answer->generation;
+	got.next_code = answer->next_code;
 	got.nr = answer->nr;
 	for (size_t i = 0; i < answer->nr; i++) {
 		got.infos[i] = answer->infos[i];
@@ -89,13 +90,6 @@ static int ask(pid_t pid, const struct pp_code_item *items, size_t nr)
 		pp_reader_codes(reader, target_of(pid), &runtime, items, nr, on_codes, NULL));
 }
 
-static int ask_identities(uint64_t since, const struct pp_code_item *items, size_t nr)
-{
-	memset(&got, 0, offsetof(__typeof__(got), infos));
-	return wait_for(pp_reader_code_identities(reader, target_of(getpid()), &runtime, since,
-						  items, nr, on_codes, NULL));
-}
-
 static int setup(_unused_ void **state)
 {
 	return pp_reader_new(&reader, event);
@@ -110,15 +104,13 @@ static int teardown(_unused_ void **state)
 /* ---- Code objects -----------------------------------------------------------------------------
  */
 
-static uint32_t next_code; /* of the item that is asked for */
+static uint32_t known; /* of the item that is asked for */
 
 static int forge(_unused_ void **state)
 {
 	forge_code();
-	runtime.code_type = 0;
-	runtime.generation = 0;
-	runtime.next_code = 0;
-	next_code = 0;
+	runtime = (struct pp_code_runtime){ .version = PP_PYVERSION(3, 13) };
+	known = 0;
 	return 0;
 }
 
@@ -128,7 +120,7 @@ static enum pp_code_error ask_at(int offset)
 	struct pp_code_item item = {
 		.code = at(&code),
 		.position = at(code.instructions) + (uint64_t)offset,
-		.next_code = next_code,
+		.known = known,
 	};
 
 	assert_return_code(ask(getpid(), &item, 1), 0);
@@ -149,7 +141,7 @@ static void a_code_object_is_read(_unused_ void **state)
 		int offset;
 		uint32_t line;
 	} lines[] = { { -2, 10 }, { 0, 10 }, { 2, 12 }, { 4, 0 } };
-	uint64_t identity = 0;
+	uint32_t print = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
 		assert_int_equal(ask_at(lines[i].offset), PP_CODE_FOUND);
@@ -157,12 +149,14 @@ static void a_code_object_is_read(_unused_ void **state)
 		assert_text(info->file, info->file_len, "/a/b.py");
 		assert_int_equal(info->first_line, 10);
 		assert_int_equal(info->line, lines[i].line);
-		assert_true(info->identity && (!i || info->identity == identity));
-		identity = info->identity;
+		assert_int_equal(info->number, 77);
+		assert_true(info->print && (!i || info->print == print));
+		print = info->print;
 	}
 	code.version++;
 	assert_int_equal(ask_at(0), PP_CODE_FOUND);
-	assert_true(info->identity != identity);
+	assert_int_equal(info->number, 78);
+	assert_true(info->print != print);
 }
 
 static void a_position_lies_in_its_code(_unused_ void **state)
@@ -174,33 +168,143 @@ static void a_position_lies_in_its_code(_unused_ void **state)
 	assert_int_equal(got.infos[0].line, 0);
 }
 
-static void what_was_made_after_the_sample_is_refused(_unused_ void **state)
+/* Of one whose name is known, the number is all that is looked at. */
+static void one_that_is_known_is_not_read(_unused_ void **state)
 {
+	uint32_t print;
+
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	print = got.infos[0].print;
+	known = code.version;
+	code.qualname = 8; /* no memory */
+	assert_int_equal(ask_at(0), PP_CODE_KNOWN);
+	assert_int_equal(got.infos[0].number, known);
+	assert_int_equal(got.infos[0].name_len, 0);
+	assert_true(got.infos[0].print != print); /* another name: a forgery shows */
+	code.version++;
+	assert_int_equal(ask_at(0), PP_CODE_BAD_NAME);
+}
+
+static void what_nothing_refers_to_is_no_code_object(_unused_ void **state)
+{
+	static const uint64_t dead[] = { 0, 0x7f0000001000, 0x5555deadbee0, 1ULL << 32 };
+	static const uint64_t alive[] = { 1, 999999999, UINT32_MAX, 3ULL << 30 | 1ULL << 55 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(dead); i++) {
+		code.head.refs = dead[i];
+		assert_int_equal(ask_at(0), PP_CODE_NOT_CODE);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(alive); i++) {
+		code.head.refs = alive[i];
+		assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	}
+}
+
+/* The number of the next one tells something where it is read, and one interpreter gives it out. */
+static void numbers_are_one_interpreter_s(_unused_ void **state)
+{
+	static uint64_t interpreters[3];
 	static uint32_t counter;
 
-	counter = code.version + 1;
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	assert_int_equal(got.next_code, 0);
+	counter = 123;
 	runtime.next_code = at(&counter);
-	next_code = code.version + 1;
 	assert_int_equal(ask_at(0), PP_CODE_FOUND);
-	next_code = code.version;
-	assert_int_equal(ask_at(0), PP_CODE_LATER);
-	assert_true(got.infos[0].identity);
-	next_code = 1;
-	assert_int_equal(ask_at(0), PP_CODE_LATER);
-	/* It was not counted there, so nothing is known. */
-	counter = code.version;
+	assert_int_equal(got.next_code, 123);
+	interpreters[2] = 1;
+	runtime.interpreters = at(interpreters);
 	assert_int_equal(ask_at(0), PP_CODE_FOUND);
-	runtime.next_code = 8; /* no memory */
+	assert_int_equal(got.next_code, 123);
+	interpreters[2] = 2;
 	assert_int_equal(ask_at(0), PP_CODE_FOUND);
-	runtime.next_code = 0;
+	assert_int_equal(got.next_code, 0);
+	runtime.interpreters = 8; /* no memory */
 	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	assert_int_equal(got.next_code, 0);
+	runtime.interpreters = 0;
+	runtime.next_code = 8;
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	assert_int_equal(got.next_code, 0);
+}
+
+/* Another program in the process is not read. */
+static void a_program_is_known_by_its_random_word(_unused_ void **state)
+{
+	static uint64_t image = 0x123456789abcdef0;
+	struct pp_code_item item = { .code = at(&code), .position = at(code.instructions) };
+
+	runtime.image_at = at(&image);
+	runtime.image = image;
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	image++;
+	assert_int_equal(ask(getpid(), &item, 1), -ESRCH);
+	runtime.image_at = 8;
+	assert_int_equal(ask(getpid(), &item, 1), -ESRCH);
+}
+
+static void pause_for(unsigned int turns)
+{
+	for (volatile unsigned int i = 0; i < turns; i++)
+		;
+}
+
+/* A code object that ends and another that begins while it is read: a thread makes them at one
+ * address, and their names, which are there for their time only, in one place. They begin as
+ * CPython's do, with a reference to what has not got its fields yet. */
+static void *replace(void *stop)
+{
+	static const char *const names[] = { "even", "odd" };
+
+	for (uint32_t n = 0; !__atomic_load_n((bool *)stop, __ATOMIC_RELAXED); n++) {
+		__atomic_store_n(&code.head.refs, 0, __ATOMIC_SEQ_CST);
+		pause_for(1000);
+		set_ascii(&name, names[n & 1]);
+		__atomic_store_n(&code.head.refs, 1, __ATOMIC_SEQ_CST);
+		pause_for(100);
+		__atomic_store_n(&code.version, n, __ATOMIC_SEQ_CST);
+		pause_for(2000);
+	}
+	return NULL;
+}
+
+static void what_changes_while_it_is_read_is_refused(_unused_ void **state)
+{
+	static struct pp_code_item items[PP_CODE_ITEMS_MAX];
+	size_t nr[PP_CODE_ERRORS] = { 0 };
+	size_t nr_wrong = 0;
+	pthread_t thread;
+	bool stop = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(items); i++)
+		items[i] = (struct pp_code_item){ .code = at(&code),
+						  .position = at(code.instructions) };
+	assert_int_equal(pthread_create(&thread, NULL, replace, &stop), 0);
+	for (int i = 0; i < 20; i++) {
+		assert_return_code(ask(getpid(), items, ARRAY_SIZE(items)), 0);
+		for (size_t k = 0; k < got.nr; k++) {
+			const struct pp_code_info *info = &got.infos[k];
+
+			nr[info->error]++;
+			nr_wrong += info->error == PP_CODE_FOUND &&
+				    info->name_len != (info->number & 1 ? 3U : 4U);
+		}
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_true(nr[PP_CODE_CHANGED] > 0);
+	assert_int_equal(nr_wrong, 0);
 }
 
 static void what_is_no_code_object_is_refused(_unused_ void **state)
 {
 	struct pp_code_item items[] = {
-		{ .code = at(&code) + 4 },	 { .code = 0 },		     { .code = 8 },
-		{ .code = 0xffff800000000000 }, { .code = UINT64_MAX - 7 }, { .code = at(&name) },
+		{ .code = at(&code) + 4 },
+		{ .code = 0 },
+		{ .code = 8 },
+		{ .code = 0xffff800000000000 },
+		{ .code = UINT64_MAX - 7 },
+		{ .code = at(&name) },
 	};
 	static const enum pp_code_error want[] = {
 		PP_CODE_NOT_CODE,   PP_CODE_UNREADABLE, PP_CODE_UNREADABLE,
@@ -371,30 +475,50 @@ static void what_does_not_fit_is_asked_again(_unused_ void **state)
 	assert_int_equal(ask(getpid(), items, PP_CODE_ITEMS_MAX + 1), -EINVAL);
 }
 
-static void a_generation_spares_the_look(_unused_ void **state)
+/* Code objects without a number are told from each other by their names, wherever those are. */
+static void a_print_has_the_names_in_it(_unused_ void **state)
+{
+	static uint64_t memory[(sizeof(struct str) + 1000) / 8];
+	struct str *big = (struct str *)memory;
+	uint8_t *text = (uint8_t *)memory + offsetof(struct str, ascii);
+	uint32_t print, other;
+
+	code.version = 0;
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	print = got.infos[0].print;
+	set_ascii(&name, "C.mathod");
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	other = got.infos[0].print;
+	assert_true(other != print);
+	set_ascii(&name, "C.method");
+	set_ascii(&file, "/a/c.py");
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	assert_true(got.infos[0].print != print && got.infos[0].print != other);
+	set_ascii(&file, "/a/b.py");
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	assert_int_equal(got.infos[0].print, print);
+	/* What is long is told by its beginning and its end. */
+	set_ascii(big, "");
+	memset(text, 'x', 1000);
+	big->length = 1000;
+	code.qualname = at(big);
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	print = got.infos[0].print;
+	text[999] = 'y';
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	assert_true(got.infos[0].print != print);
+	text[999] = 'x';
+	text[0] = 'y';
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
+	assert_true(got.infos[0].print != print);
+}
+
+static void a_version_that_is_not_known_is_refused(_unused_ void **state)
 {
 	struct pp_code_item item = { .code = at(&code) };
-	uint64_t identity, generation = 5;
 
-	assert_int_equal(ask_at(0), PP_CODE_FOUND);
-	assert_int_equal(got.generation, 0);
-	identity = got.infos[0].identity;
-	runtime.generation = at(&generation);
-	assert_return_code(ask_identities(5, &item, 1), 0);
-	assert_int_equal(got.nr, 0);
-	assert_int_equal(got.generation, 5);
-	generation++;
-	assert_return_code(ask_identities(5, &item, 1), 0);
-	assert_int_equal(got.nr, 1);
-	assert_int_equal(got.generation, 6);
-	assert_true(got.infos[0].identity == identity);
-	assert_int_equal(got.infos[0].name_len, 0);
-	runtime.generation = 8;
-	assert_int_equal(ask_identities(0, &item, 1), -ESRCH);
-	runtime.generation = 0;
 	runtime.version = PP_PYVERSION(3, 7);
 	assert_int_equal(ask(getpid(), &item, 1), -EOPNOTSUPP);
-	runtime.version = PP_PYVERSION(3, 13);
 }
 
 /* ---- Line tables ------------------------------------------------------------------------------
@@ -451,7 +575,7 @@ static size_t read_batch(struct expected *e, size_t max)
 static bool agrees(const struct expected *e, const struct pp_code_info *i)
 {
 	return i->error == PP_CODE_FOUND && i->line == e->t.line &&
-	       i->first_line == e->t.first_line && i->identity &&
+	       i->first_line == e->t.first_line && i->print &&
 	       i->name_len == MIN(e->t.name_len, (uint32_t)PP_CODE_TEXT_MAX) &&
 	       i->file_len == MIN(e->t.file_len, (uint32_t)PP_CODE_TEXT_MAX) &&
 	       !memcmp(i->name, e->texts, i->name_len) &&
@@ -501,7 +625,12 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_code_object_is_read, forge),
 		cmocka_unit_test_setup(a_position_lies_in_its_code, forge),
-		cmocka_unit_test_setup(what_was_made_after_the_sample_is_refused, forge),
+		cmocka_unit_test_setup(one_that_is_known_is_not_read, forge),
+		cmocka_unit_test_setup(what_nothing_refers_to_is_no_code_object, forge),
+		cmocka_unit_test_setup(numbers_are_one_interpreter_s, forge),
+		cmocka_unit_test_setup(a_program_is_known_by_its_random_word, forge),
+		cmocka_unit_test_setup(what_changes_while_it_is_read_is_refused, forge),
+		cmocka_unit_test_setup(a_print_has_the_names_in_it, forge),
 		cmocka_unit_test_setup(what_is_no_code_object_is_refused, forge),
 		cmocka_unit_test_setup(strings_are_bounded_and_typed, forge),
 		cmocka_unit_test_setup(long_names_are_cut, forge),
@@ -509,7 +638,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(the_end_of_memory_is_kept, forge),
 		cmocka_unit_test_setup(a_table_without_sense_has_no_lines, forge),
 		cmocka_unit_test_setup(what_does_not_fit_is_asked_again, forge),
-		cmocka_unit_test_setup(a_generation_spares_the_look, forge),
+		cmocka_unit_test_setup(a_version_that_is_not_known_is_refused, forge),
 		cmocka_unit_test(tables_that_end_early_end_the_search),
 	};
 	int r;

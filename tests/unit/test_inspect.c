@@ -215,6 +215,7 @@ static void assert_numbers(pid_t pid, uint32_t minor, uint32_t last)
 {
 	uint64_t address = got.inspected.runtime.next_code;
 	_cleanup_close_ int mem = -1;
+	uint64_t image;
 	uint32_t next;
 	char path[64];
 
@@ -224,10 +225,15 @@ static void assert_numbers(pid_t pid, uint32_t minor, uint32_t last)
 	if (!address && minor <= 12) /* 3.12's has a name only where the file has its symbols */
 		return;
 	assert_int_equal(!got.inspected.interp.numbered_interp, minor == 12);
+	assert_int_equal(!got.inspected.runtime.interpreters, minor == 12);
 	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
 	mem = open(path, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(pread(mem, &next, sizeof(next), (off_t)address), sizeof(next));
 	assert_in_range(next, last + 1, last + 8);
+	/* And by that word the program is known, from its memory. */
+	assert_int_equal(pread(mem, &image, sizeof(image), (off_t)got.inspected.runtime.image_at),
+			 sizeof(image));
+	assert_true(image && image == got.inspected.runtime.image);
 }
 
 /* `minor` is the test's state: known is where the runtime is, and nothing else need be. */
