@@ -12,7 +12,8 @@
 static const char usage[] =
 	"usage: pyprofctl doctor [PID] [--json]\n\n"
 	"Looks closely at one Python, or at all that you may see: which build it is, what names\n"
-	"its functions (interpreter: its own frames are read; trampoline; both; none), whether its\n"
+	"its functions (interpreter: its own frames are read; trampoline; both; none), whether "
+	"its\n"
 	"trampolines are on (off, on, inherited by a fork, late, partial), their form and whether\n"
 	"the interpreter keeps frame pointers, the state of its perf map and how fast that grows,\n"
 	"how much of what it ran lately had names, and where that is not all, why, and a "

@@ -66,7 +66,7 @@ struct pp_api_python {
 /* What a close look at a Python tells beyond that. Strings as above. */
 struct pp_api_diagnosis {
 	const char *interpreter; /* the file that holds the interpreter */
-	const char *unwalked;	 /* why its own frames are not walked; NULL: they are, or not known */
+	const char *unwalked; /* why its own frames are not walked; NULL: they are, or not known */
 	uint8_t build_id[32];
 	size_t build_id_len;
 	double frame_pointers;	/* of its code, how much keeps them; -1: not known */

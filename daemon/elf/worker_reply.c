@@ -47,8 +47,7 @@ static bool info_valid(const struct pp_elf_info *i)
 	return i->build_id_len <= PP_ELF_BUILD_ID_MAX && i->bad_entries <= BAD_ENTRIES_MAX &&
 	       i->frame_pointers <= 1000 && link < sizeof(i->debuglink) &&
 	       !memchr(i->debuglink, '/', link) && strcmp(i->debuglink, ".") != 0 &&
-	       strcmp(i->debuglink, "..") != 0 && i->has_symtab <= 1 &&
-	       segments_valid(i);
+	       strcmp(i->debuglink, "..") != 0 && i->has_symtab <= 1 && segments_valid(i);
 }
 
 int pp_worker_check_loaded(const void *data, size_t len, const int *fds, size_t nr_fds,

@@ -17,7 +17,8 @@ enum pp_trampolines {
 /* "unknown", "off", "on", "inherited", "late", "partial" */
 const char *pp_trampolines_text(enum pp_trampolines t);
 
-/* Whether the interpreter's own frames are walked, which names its functions without trampolines. */
+/* Whether the interpreter's own frames are walked, which names its functions without trampolines.
+ */
 enum pp_walk {
 	PP_WALK_NO,
 	PP_WALK_UNKNOWN, /* it has not been looked at, or runs nothing yet */

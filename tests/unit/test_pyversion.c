@@ -337,7 +337,9 @@ static void test_remedies(void **state)
 		/* Asleep: will be named; may be, for all that is known; will not be. */
 		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_YES }, NULL, NULL },
 		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_UNKNOWN }, NULL, NULL },
-		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_NO }, "no trampolines", "3.12" },
+		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_NO },
+		  "no trampolines",
+		  "3.12" },
 	};
 
 	(void)state;
