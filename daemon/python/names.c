@@ -115,7 +115,8 @@ static int array_grow(struct pp_names *p, void **array, uint32_t len, uint32_t *
 /* len fresh bytes, all in one chunk. */
 static int bytes_new(struct pp_names *p, size_t len, uint32_t *ret_ref, uint8_t **ret)
 {
-	if (!p->nr_chunks || p->size - p->used < len) {
+	/* A reference can say where a record begins only within so much of a chunk. */
+	if (!p->nr_chunks || p->size - p->used < len || p->used >= CHUNK_MAX) {
 		size_t size = p->nr_chunks ? MIN(p->size * 2, CHUNK_MAX) : CHUNK_FIRST;
 		uint8_t *chunk;
 		int r;

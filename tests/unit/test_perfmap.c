@@ -414,6 +414,32 @@ static void test_long_names(void **state)
 	}
 }
 
+/* Both parts as long as may be, and what is written behind them stays right. */
+static void test_long_parts(void **state)
+{
+	static char name[64 * KIB + 1], file[64 * KIB + 1], text[2 * PP_PERFMAP_NAME_MAX];
+	_cleanup_(pp_perfmap_freep) struct pp_perfmap *map = new_map();
+
+	(void)state;
+	memset(name, 'n', sizeof(name) - 1);
+	for (size_t len = sizeof(file) - 8; len < sizeof(file); len++) {
+		memset(file, 'f', len);
+		file[len] = 0;
+		snprintf(text, sizeof(text), "4000 10 py:::%s\n", file);
+		feed(map, text);
+		snprintf(text, sizeof(text), "1000 10 py::%s:%s\n2000 10 x\n3000 10 py::y\n", name,
+			 file);
+		feed(map, text);
+		snprintf(text, sizeof(text), "py:::%s", file);
+		assert_string_equal(name_at(map, 0x4000), text);
+		snprintf(text, sizeof(text), "py::%s:%s", name, file);
+		assert_string_equal(name_at(map, 0x1000), text);
+		assert_string_equal(name_at(map, 0x2000), "x");
+		assert_string_equal(name_at(map, 0x3000), "py::y");
+	}
+	assert_int_equal(stats_of(map).cut, 0);
+}
+
 static void test_endless_line(void **state)
 {
 	_cleanup_(pp_perfmap_freep) struct pp_perfmap *map = new_map();
@@ -784,29 +810,18 @@ static void test_real(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_bad_lines),
-		cmocka_unit_test(test_last_wins),
-		cmocka_unit_test(test_model),
-		cmocka_unit_test(test_replaced),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_chunks),
-		cmocka_unit_test(test_newlines),
-		cmocka_unit_test(test_other_jits),
-		cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_long_names),
-		cmocka_unit_test(test_endless_line),
-		cmocka_unit_test(test_budget),
-		cmocka_unit_test(test_budget_names),
-		cmocka_unit_test(test_byte_limit),
-		cmocka_unit_test(test_fork),
-		cmocka_unit_test(test_thousand_forks),
-		cmocka_unit_test(test_fork_chain),
-		cmocka_unit_test(test_shared_names),
-		cmocka_unit_test(test_dictionaries),
-		cmocka_unit_test(test_join_past_dictionary),
-		cmocka_unit_test(test_accounting),
-		cmocka_unit_test(test_real),
+		cmocka_unit_test(test_lines),	     cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_last_wins),    cmocka_unit_test(test_model),
+		cmocka_unit_test(test_replaced),     cmocka_unit_test(test_many),
+		cmocka_unit_test(test_chunks),	     cmocka_unit_test(test_newlines),
+		cmocka_unit_test(test_other_jits),   cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_long_names),   cmocka_unit_test(test_long_parts),
+		cmocka_unit_test(test_endless_line), cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_budget_names), cmocka_unit_test(test_byte_limit),
+		cmocka_unit_test(test_fork),	     cmocka_unit_test(test_thousand_forks),
+		cmocka_unit_test(test_fork_chain),   cmocka_unit_test(test_shared_names),
+		cmocka_unit_test(test_dictionaries), cmocka_unit_test(test_join_past_dictionary),
+		cmocka_unit_test(test_accounting),   cmocka_unit_test(test_real),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
