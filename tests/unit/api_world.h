@@ -12,6 +12,7 @@
 #include "api/api.h"
 #include "api/policy.h"
 #include "base/clock.h"
+#include "base/counters.h"
 #include "base/fd.h"
 #include "ipc/client.h"
 #include "pprof.pb-c.h"

@@ -161,6 +161,48 @@ static void test_nonsense(void **state)
 	call_as(*state, 0, ask_nonsense, NULL);
 }
 
+/* Two of the four processes fit: their command lines are 7 MiB each. */
+static void list_the_long(const char *path)
+{
+	struct pp_client *c = dial(path);
+	struct pp_reply r = ask(c, "ListProcesses", NULL);
+
+	CHECK(!r.error && json_array_size(json_object_get(r.parameters, "processes")) == 2);
+	pp_reply_done(&r);
+	/* Both Pythons fit. */
+	r = ask(c, "Diagnose", NULL);
+	CHECK(!r.error && json_array_size(json_object_get(r.parameters, "pythons")) == 2);
+	pp_reply_done(&r);
+}
+
+static void diagnose_the_longest(const char *path)
+{
+	struct pp_reply r = ask(dial(path), "Diagnose", NULL);
+
+	CHECK(!r.error && json_array_size(json_object_get(r.parameters, "pythons")) == 1);
+	pp_reply_done(&r);
+}
+
+static void test_long_lists(void **state)
+{
+	const uint32_t len = 10 * MIB;
+	struct pp_atom *line = malloc(sizeof(*line) + len);
+	uint64_t before = pp_counters[PP_C_processes_unlisted];
+	struct world *w = *state;
+
+	assert_non_null(line);
+	memset(line->text, 'x', len);
+	line->len = 7 * MIB;
+	for (size_t i = 0; i < ARRAY_SIZE(w->processes); i++)
+		w->processes[i].cmdline = line;
+	call_as(w, 0, list_the_long, NULL);
+	assert_int_equal(pp_counters[PP_C_processes_unlisted], before + 2);
+	line->len = len;
+	call_as(w, 0, diagnose_the_longest, NULL);
+	assert_int_equal(pp_counters[PP_C_processes_unlisted], before + 3);
+	free(line);
+}
+
 static void set_rate(const char *path)
 {
 	struct pp_reply r = ask(dial(path), "SetFrequency", json_pack("{s:i}", "frequency", 49));
@@ -180,8 +222,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),    TEST(test_list),	   TEST(test_nonsense),
-		TEST(test_frequency), TEST(test_diagnose),
+		TEST(test_status),   TEST(test_list),	   TEST(test_long_lists),
+		TEST(test_nonsense), TEST(test_frequency), TEST(test_diagnose),
 	};
 
 	if (geteuid() != 0) {
