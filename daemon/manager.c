@@ -7,6 +7,7 @@
 #include "codes.h"
 #include "files.h"
 #include "interps.h"
+#include "ipc/server.h"
 #include "kernel.h"
 #include "manager_private.h"
 #include "proc/reader.h"
@@ -30,7 +31,8 @@
 #define FAST_FREQUENCY	   500			 /* Hz, of all sets together */
 #define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC)	 /* an exec is a burst of records */
 #define PERFMAPS_BYTES	   (128 * MIB)
-#define TURN_SLOW_NS	   (50 * NSEC_PER_MSEC) /* the goal: never longer */
+#define TURN_SLOW_NS	   (50 * NSEC_PER_MSEC)	 /* the goal: never longer */
+#define CALLERS_WAIT_NS	   (250 * NSEC_PER_MSEC) /* then they come before samples, once */
 
 /* ---- The loop -------------------------------------------------------------------------------- */
 
@@ -39,10 +41,47 @@ static uint64_t drain_interval(const struct pp_manager *m)
 	return pp_sessions_rate(m->sessions) > FAST_FREQUENCY ? DRAIN_FAST_USEC : DRAIN_SLOW_USEC;
 }
 
+/* From now on, not from when this turn began: however long a pump takes, there is time for others
+ * before the next. */
+static void set_time(sd_event_source *s, uint64_t usec)
+{
+	(void)sd_event_source_set_time(s, pp_now_ns() / NSEC_PER_USEC + usec);
+}
+
 void pp_manager_rate_changed(struct pp_manager *m)
 {
 	/* The interval under way may be too long for what comes from now on. */
-	(void)sd_event_source_set_time_relative(m->drain_timer, drain_interval(m));
+	set_time(m->drain_timer, drain_interval(m));
+}
+
+/*
+ * Callers come after all that has to do with sampling. Where that does not end, as what happens on
+ * the machine is more than there is CPU for, they would never come. So a source of their priority
+ * says when they have had their turn; if that was long ago, the pump rests until it was.
+ */
+static int on_callers(_unused_ sd_event_source *s, void *userdata)
+{
+	struct pp_manager *m = userdata;
+
+	m->callers_ns = pp_now_ns();
+	if (!m->resting)
+		return 0;
+	m->resting = false;
+	(void)sd_event_source_set_enabled(m->drain_timer, SD_EVENT_ONESHOT);
+	return sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
+}
+
+/* After a pump: whether it rests. */
+static bool rest(struct pp_manager *m)
+{
+	(void)sd_event_source_set_enabled(m->callers, SD_EVENT_ONESHOT);
+	m->resting = pp_now_ns() > m->callers_ns + CALLERS_WAIT_NS;
+	if (!m->resting)
+		return false;
+	(void)sd_event_source_set_enabled(m->drain_timer, SD_EVENT_OFF);
+	(void)sd_event_source_set_enabled(m->life_timer, SD_EVENT_OFF);
+	(void)sd_event_source_set_enabled(m->life_io, SD_EVENT_OFF);
+	return true;
 }
 
 static int on_drain_timer(sd_event_source *s, _unused_ uint64_t usec, void *userdata)
@@ -50,8 +89,8 @@ static int on_drain_timer(sd_event_source *s, _unused_ uint64_t usec, void *user
 	struct pp_manager *m = userdata;
 
 	pp_manager_pump(m);
-	(void)sd_event_source_set_time_relative(s, drain_interval(m));
-	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	set_time(s, drain_interval(m));
+	return rest(m) ? 0 : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
 /* Records have begun to come: more will in a moment. */
@@ -60,7 +99,7 @@ static int on_life_io(sd_event_source *s, _unused_ int fd, _unused_ uint32_t eve
 	struct pp_manager *m = userdata;
 
 	(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
-	(void)sd_event_source_set_time_relative(m->life_timer, LIFE_DELAY_USEC);
+	set_time(m->life_timer, LIFE_DELAY_USEC);
 	return sd_event_source_set_enabled(m->life_timer, SD_EVENT_ONESHOT);
 }
 
@@ -68,10 +107,10 @@ void pp_manager_pump_soon(struct pp_manager *m)
 {
 	int enabled;
 
-	if (!m->life_timer || sd_event_source_get_enabled(m->life_timer, &enabled) < 0 ||
-	    enabled != SD_EVENT_OFF)
+	if (!m->life_timer || m->resting ||
+	    sd_event_source_get_enabled(m->life_timer, &enabled) < 0 || enabled != SD_EVENT_OFF)
 		return;
-	(void)sd_event_source_set_time_relative(m->life_timer, LIFE_DELAY_USEC);
+	set_time(m->life_timer, LIFE_DELAY_USEC);
 	(void)sd_event_source_set_enabled(m->life_timer, SD_EVENT_ONESHOT);
 }
 
@@ -80,7 +119,7 @@ static int on_life_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, vo
 	struct pp_manager *m = userdata;
 
 	pp_manager_pump(m);
-	return sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
+	return rest(m) ? 0 : sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
 }
 
 static int on_stop(sd_event_source *s, _unused_ const struct signalfd_siginfo *si,
@@ -102,7 +141,9 @@ static int add_sources(struct pp_manager *m)
 					    on_life_timer, m)) < 0 ||
 	    (r = sd_event_source_set_enabled(m->life_timer, SD_EVENT_OFF)) < 0 ||
 	    (r = sd_event_add_time_relative(m->event, &m->drain_timer, CLOCK_MONOTONIC,
-					    DRAIN_SLOW_USEC, accuracy, on_drain_timer, m)) < 0)
+					    DRAIN_SLOW_USEC, accuracy, on_drain_timer, m)) < 0 ||
+	    (r = sd_event_add_defer(m->event, &m->callers, on_callers, m)) < 0 ||
+	    (r = sd_event_source_set_priority(m->callers, PP_CALLER_PRIORITY)) < 0)
 		return r;
 	/* Watchdog messages, where systemd asks for them. */
 	r = sd_event_set_watchdog(m->event, true);
@@ -270,6 +311,7 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 		return NULL;
 	pp_api_free(m->api);
 	sd_event_source_unref(m->drain_timer);
+	sd_event_source_disable_unref(m->callers);
 	sd_event_source_unref(m->life_io);
 	m->life_timer = sd_event_source_unref(m->life_timer);
 	sd_event_source_unref(m->sigterm);

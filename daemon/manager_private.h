@@ -27,7 +27,7 @@ struct pp_unwind;
 struct pp_manager {
 	struct pp_manager_config config;
 	sd_event *event;
-	sd_event_source *drain_timer, *life_io, *life_timer, *sigterm, *sigint;
+	sd_event_source *drain_timer, *life_io, *life_timer, *sigterm, *sigint, *callers;
 
 	/* From the kernel up. */
 	struct pp_bpf *bpf;
@@ -54,6 +54,8 @@ struct pp_manager {
 	size_t scans;	     /* with the reader */
 
 	uint64_t started_ns, second_ns, minute_ns, cpus_ns;
+	uint64_t callers_ns; /* when callers last had their turn */
+	bool resting;	     /* the pump waits until they have */
 	uint64_t samples, complete;
 	struct pp_turn turn;
 	uint64_t ends[PP_END_MAX];

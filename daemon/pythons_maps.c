@@ -65,6 +65,8 @@ static enum pp_pymap_reason reason_of_answer(enum pp_perfmap_answer a)
 		return PP_PYMAP_LINKS;
 	case PP_PERFMAP_UNREADABLE:
 		return PP_PYMAP_DENIED;
+	case PP_PERFMAP_DUMP_REFUSED:
+		return PP_PYMAP_DUMP;
 	default:
 		return PP_PYMAP_ERROR;
 	}

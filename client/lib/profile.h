@@ -19,7 +19,9 @@
 #define PP_PROFILE_NODES_MAX	 (16U << 20)
 #define PP_PROFILE_ENTRIES_MAX	 (16U << 20)
 #define PP_PROFILE_PROCESSES_MAX (1U << 20)
-#define PP_PROFILE_TEXT_MAX	 (64U * KIB) /* bytes of one name; a longer one is refused */
+/* Bytes of one text; a longer one is refused. The daemon's longest is py::NAME:FILE, both of 64 KiB
+ * and every byte of them escaped by four. */
+#define PP_PROFILE_TEXT_MAX (1U * MIB)
 
 enum pp_kind {
 	PP_KIND_NATIVE,

@@ -1,33 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Diagnose: what is known of Pythons, after they were looked at closely. The looks are the reader's
- * and may take a moment; what one has not told in two seconds is left out of the answer.
+ * and may take a moment; what one has not told in two seconds is left out of the answer. There may
+ * be thousands of Pythons: asking for the looks, and telling what they told, is spread over turns
+ * of the loop as a list of processes is.
  */
 #include "api/internal.h"
 
 #include "base/clock.h"
-#include "base/counters.h"
 #include "ipc/varlink.h"
 
 #include <string.h>
 
 #define WAIT_NSEC_MAX (2 * NSEC_PER_SEC)
 #define POLL_USEC     (10 * USEC_PER_MSEC)
-/* A reply of 16 MiB holds about this many, long command lines included. */
-#define PYTHONS_MAX 4096
 
-/* A call that waits. */
+/* A call that waits for the looks. */
 struct diagnosing {
 	struct pp_api *api;
 	struct pp_call *call;
-	struct pp_viewer viewer;
 	pid_t pid; /* 0: all */
 	uint64_t asked_ns;
 	sd_event_source *timer;
-	/* The answer in the making. */
-	json_t *pythons;
-	unsigned int hidden, cut;
-	int error;
 };
 
 static struct diagnosing *diagnosing_free(struct diagnosing *d)
@@ -35,7 +29,6 @@ static struct diagnosing *diagnosing_free(struct diagnosing *d)
 	if (!d)
 		return NULL;
 	sd_event_source_disable_unref(d->timer);
-	json_decref(d->pythons);
 	free(d);
 	return NULL;
 }
@@ -44,31 +37,6 @@ PP_DEFINE_CLEANUP(struct diagnosing *, diagnosing_free)
 static void on_gone(struct pp_call *call _unused_, void *data)
 {
 	diagnosing_free(data);
-}
-
-/* Whether it is asked about: a living Python that the caller sees. Rights come first: what is
- * hidden is not told to be a Python. */
-static bool is_asked(struct diagnosing *d, const struct pp_process *p)
-{
-	struct pp_api_python py = { 0 };
-
-	if (!p->alive || (d->pid && p->pid != d->pid))
-		return false;
-	if (!pp_api_sees(&d->viewer, p)) {
-		d->hidden++;
-		return false;
-	}
-	d->api->backend.python(d->api->backend.userdata, p, &py);
-	return py.is_python;
-}
-
-static bool examine(const struct pp_process *p, void *arg)
-{
-	struct diagnosing *d = arg;
-
-	if (is_asked(d, p))
-		d->api->backend.examine(d->api->backend.userdata, p);
-	return true;
 }
 
 static int set(json_t *o, const char *key, const char *text, size_t len)
@@ -104,6 +72,7 @@ static int set_alarm(json_t *o, const struct pp_api_diagnosis *x)
 	return json_object_set_new(o, "alarm", alarm) | r;
 }
 
+/* What is known of a Python; nothing of another process. */
 static int diagnosis_json(struct pp_api *api, const struct pp_process *p, json_t **ret)
 {
 	struct pp_api_diagnosis x = { 0 };
@@ -112,11 +81,13 @@ static int diagnosis_json(struct pp_api *api, const struct pp_process *p, json_t
 	json_auto_t *o = NULL;
 	int r;
 
+	api->backend.python(api->backend.userdata, p, &py);
+	if (!py.is_python)
+		return 0;
 	api->backend.diagnosis(api->backend.userdata, p, &x);
 	r = pp_api_process(api, p, &process);
 	if (r < 0)
 		return r;
-	api->backend.python(api->backend.userdata, p, &py);
 	o = json_pack("{s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:s}", "process", process, "named",
 		      (int)py.all_named, "frames", (json_int_t)py.frames, "frames_unnamed",
 		      (json_int_t)x.unnamed, "frames_bare", (json_int_t)x.bare, "growth_entries",
@@ -143,52 +114,30 @@ static int diagnosis_json(struct pp_api *api, const struct pp_process *p, json_t
 	return 0;
 }
 
-static bool add(const struct pp_process *p, void *arg)
+static int ask_for_look(struct pp_api *api, const struct pp_process *p, json_t **ret _unused_)
 {
-	struct diagnosing *d = arg;
-	json_t *json;
+	struct pp_api_python py = { 0 };
 
-	if (!is_asked(d, p))
-		return true;
-	if (json_array_size(d->pythons) >= PYTHONS_MAX) {
-		d->cut++;
-		return true;
-	}
-	d->error = diagnosis_json(d->api, p, &json);
-	if (d->error == 0 && json_array_append_new(d->pythons, json) < 0)
-		d->error = -ENOMEM;
-	return d->error == 0;
+	api->backend.python(api->backend.userdata, p, &py);
+	if (py.is_python)
+		api->backend.examine(api->backend.userdata, p);
+	return 0;
 }
 
-static void reply(struct diagnosing *d)
-{
-	struct pp_call *call = d->call;
-	json_t *answer = NULL;
-	int r;
-
-	d->hidden = 0;
-	d->pythons = json_array();
-	if (!d->pythons)
-		d->error = -ENOMEM;
-	else
-		d->api->backend.each_process(d->api->backend.userdata, add, d);
-	pp_count_add(PP_C_processes_unlisted, d->cut);
-	r = d->error;
-	if (r == 0)
-		answer = json_pack("{s:O, s:i}", "pythons", d->pythons, "hidden", (int)d->hidden);
-	pp_call_on_gone(call, NULL, NULL);
-	diagnosing_free(d);
-	if (r < 0 || !answer)
-		(void)pp_api_failed(call, "look at the Pythons", r < 0 ? r : -ENOMEM);
-	else
-		(void)pp_call_reply(call, answer);
-}
+static const struct pp_api_list_kind told = {
+	.member = "pythons",
+	.doing = "look at the Pythons",
+	.alive = true,
+	.describe = diagnosis_json,
+};
 
 static int on_timer(sd_event_source *source, uint64_t usec _unused_, void *userdata)
 {
 	struct diagnosing *d = userdata;
 	const struct pp_api_backend *b = &d->api->backend;
+	struct pp_call *call = d->call;
 	uint64_t now = 0;
+	int r;
 
 	if (b->examining(b->userdata) && pp_now_ns() - d->asked_ns < WAIT_NSEC_MAX) {
 		(void)sd_event_now(d->api->event, CLOCK_MONOTONIC, &now);
@@ -196,14 +145,42 @@ static int on_timer(sd_event_source *source, uint64_t usec _unused_, void *userd
 		(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 		return 0;
 	}
-	reply(d);
+	pp_call_on_gone(call, NULL, NULL);
+	r = pp_api_list(d->api, call, &told, d->pid);
+	diagnosing_free(d);
+	if (r < 0)
+		(void)pp_api_failed(call, told.doing, r);
+	return 0;
+}
+
+/* All looks are asked for. */
+static int await(struct pp_api *api, struct pp_call *call, pid_t pid)
+{
+	_cleanup_(diagnosing_freep) struct diagnosing *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return -ENOMEM;
+	*d = (struct diagnosing){ .api = api, .call = call, .pid = pid, .asked_ns = pp_now_ns() };
+	r = sd_event_add_time(api->event, &d->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer,
+			      d);
+	if (r < 0)
+		return r;
+	pp_call_on_gone(call, on_gone, TAKE_PTR(d));
 	return 0;
 }
 
 int pp_api_diagnose(struct pp_call *call, json_t *parameters, void *userdata)
 {
-	_cleanup_(diagnosing_freep) struct diagnosing *d = calloc(1, sizeof(*d));
+	static const struct pp_api_list_kind looks = {
+		.member = "pythons",
+		.doing = "look at the Pythons",
+		.alive = true,
+		.describe = ask_for_look,
+		.then = await,
+	};
 	struct pp_api *api = userdata;
+	struct pp_viewer viewer;
 	int64_t pid = 0;
 	const struct pp_param params[] = {
 		{ "pid", PP_PARAM_INT, .min = 1, .max = INT32_MAX, .target = &pid },
@@ -213,22 +190,10 @@ int pp_api_diagnose(struct pp_call *call, json_t *parameters, void *userdata)
 
 	if (bad)
 		return pp_call_invalid(call, bad);
-	if (!d)
-		return -ENOMEM;
-	*d = (struct diagnosing){ .api = api,
-				  .call = call,
-				  .viewer = pp_api_viewer(api, call),
-				  .pid = (pid_t)pid,
-				  .asked_ns = pp_now_ns() };
-	if (pp_api_check_pid(api, call, &d->viewer, d->pid))
+	viewer = pp_api_viewer(api, call);
+	if (pp_api_check_pid(api, call, &viewer, (pid_t)pid))
 		return 0;
-	r = sd_event_add_time(api->event, &d->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer,
-			      d);
-	if (r < 0)
-		return r;
 	api->backend.drain(api->backend.userdata);
-	api->backend.each_process(api->backend.userdata, examine, d);
-	pp_call_on_gone(call, on_gone, d);
-	TAKE_PTR(d);
-	return 0;
+	r = pp_api_list(api, call, &looks, (pid_t)pid);
+	return r < 0 ? pp_api_failed(call, looks.doing, r) : r;
 }

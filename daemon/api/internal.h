@@ -115,6 +115,24 @@ int pp_api_process(struct pp_api *api, const struct pp_process *p, json_t **ret)
 
 /* ---- list.c ---- */
 
+/* What a list of processes is to be. */
+struct pp_api_list_kind {
+	const char *member; /* of the reply, beside "hidden" */
+	const char *doing;  /* what failed, if it does */
+	bool alive;	    /* leave out what has ended */
+	/* Describes a process that the caller sees. *ret stays NULL: it is no part of the list. */
+	int (*describe)(struct pp_api *api, const struct pp_process *p, json_t **ret);
+	/* What is to be done with the call when every process was described, instead of answering
+	 * it. May be NULL. */
+	int (*then)(struct pp_api *api, struct pp_call *call, pid_t pid);
+};
+
+/* Goes through all processes, or those of one pid (0: all), over many turns of the loop, and
+ * answers call in the end. What does not fit a reply is counted. Returns 0, or an error that was
+ * not replied. */
+int pp_api_list(struct pp_api *api, struct pp_call *call, const struct pp_api_list_kind *kind,
+		pid_t pid);
+
 int pp_api_lists_init(struct pp_api *api);
 void pp_api_lists_done(struct pp_api *api);
 

@@ -2,6 +2,10 @@
 /*
  * Watch: a stream of deltas. Where the caller has not taken the last one yet, a turn is left out
  * and the counts stay for the next, so a slow reader costs no memory and its sum stays right.
+ *
+ * Names may be long and stacks deep, so one delta may be more than a message, or a turn of the
+ * loop, should hold. It goes out in parts then: frames, then nodes, and what refers to them, the
+ * counts, last. Parts before the last cover no time.
  */
 #include "api/internal.h"
 
@@ -14,16 +18,25 @@
 #define INTERVAL_MS_MAX	    60000
 #define INTERVAL_MS_DEFAULT 1000
 
+/* Of one part: bytes of its frames' texts (one frame more may begin), some 10 ms of work; nodes. */
+#define PART_TEXT_BYTES (512 * KIB)
+#define PART_NODES	16384U
+/* To the next part, or to the next look whether the caller has taken the last one. */
+#define PART_USEC (5 * USEC_PER_MSEC)
+
 struct pp_api_watch {
 	struct pp_api_watch *next, **at;
 	struct pp_api *api;
 	struct pp_call *call;
 	sd_event_source *timer;
 	struct pp_delta *delta;
+	struct pp_delta_take take; /* being sent: so far, so many frames and nodes */
+	size_t frames_sent, nodes_sent;
+	bool sending;
 	struct pp_viewer viewer;
 	struct pp_scope scope;
-	uint32_t session; /* 0: the always-on profile */
-	uint64_t interval_usec;
+	uint32_t session;		   /* 0: the always-on profile */
+	uint64_t interval_usec, next_usec; /* next_usec: of the next delta */
 };
 
 static struct pp_api_watch *watch_free(struct pp_api_watch *w)
@@ -43,18 +56,23 @@ static struct pp_api_watch *watch_free(struct pp_api_watch *w)
 }
 PP_DEFINE_CLEANUP(struct pp_api_watch *, watch_free)
 
-static int frames_json(struct pp_store *store, const struct pp_delta_take *t, json_t *array)
+static int frames_json(struct pp_api_watch *w, struct pp_store *store, json_t *array)
 {
+	const struct pp_delta_take *t = &w->take;
 	struct pp_frame_text text = { 0 };
+	size_t bytes = 0;
 	int r = 0;
 
-	for (size_t i = 0; i < t->nr_frames && r == 0; i++) {
+	for (; w->frames_sent < t->nr_frames && bytes < PART_TEXT_BYTES && r == 0;
+	     w->frames_sent++) {
+		size_t i = w->frames_sent;
 		const struct pp_frame f = *pp_frames_describe(store->frames, t->frames[i].frame);
 		json_t *o;
 
 		r = pp_frame_text(&text, store, t->frames[i].frame);
 		if (r < 0)
 			break;
+		bytes += text.name.len + text.file.len + text.module.len;
 		o = json_pack("{s:I, s:s, s:s, s:s, s:s}", "id", (json_int_t)t->frames[i].id,
 			      "kind", pp_kind_text(f.kind), "name", text.name.data, "file",
 			      text.file.data, "module", text.module.data);
@@ -66,12 +84,13 @@ static int frames_json(struct pp_store *store, const struct pp_delta_take *t, js
 	return r ? -ENOMEM : 0;
 }
 
-static int nodes_json(const struct pp_delta_take *t, json_t *array)
+static int nodes_json(struct pp_api_watch *w, json_t *array)
 {
+	size_t end = MIN(w->take.nr_nodes, w->nodes_sent + PART_NODES);
 	int r = 0;
 
-	for (size_t i = 0; i < t->nr_nodes; i++) {
-		const struct pp_delta_node *n = &t->nodes[i];
+	for (; w->nodes_sent < end; w->nodes_sent++) {
+		const struct pp_delta_node *n = &w->take.nodes[w->nodes_sent];
 
 		r |= json_array_append_new(
 			array, json_pack("{s:I, s:I, s:I}", "id", (json_int_t)n->id, "parent",
@@ -115,26 +134,31 @@ static int processes_json(const struct pp_api_watch *w, const struct pp_delta_ta
 	return 0;
 }
 
-static int take_json(const struct pp_api_watch *w, struct pp_store *store,
-		     const struct pp_delta_take *t, json_t **ret)
+/* The next part of the take in hand. */
+static int part_json(struct pp_api_watch *w, struct pp_store *store, json_t **ret)
 {
 	json_auto_t *frames = json_array(), *nodes = json_array(), *counts = json_array();
 	json_auto_t *processes = json_array();
+	const struct pp_delta_take *t = &w->take;
+	bool first = !w->frames_sent && !w->nodes_sent;
 	int r;
 
-	r = frames_json(store, t, frames);
+	/* Who they are may be forgotten by the next turn. */
+	r = first ? processes_json(w, t, processes) : 0;
 	if (r == 0)
-		r = nodes_json(t, nodes);
-	if (r == 0)
+		r = frames_json(w, store, frames);
+	if (r == 0 && w->frames_sent == t->nr_frames)
+		r = nodes_json(w, nodes);
+	w->sending = w->frames_sent < t->nr_frames || w->nodes_sent < t->nr_nodes;
+	if (r == 0 && !w->sending)
 		r = counts_json(t, counts);
-	if (r == 0)
-		r = processes_json(w, t, processes);
 	if (r < 0)
 		return r;
 	*ret = json_pack("{s:I, s:I, s:O, s:O, s:O, s:O, s:I, s:I}", "start_ns",
-			 (json_int_t)t->start_wall_ns, "end_ns", (json_int_t)t->end_wall_ns,
-			 "frames", frames, "nodes", nodes, "counts", counts, "processes", processes,
-			 "lost", (json_int_t)t->lost, "hidden", (json_int_t)t->hidden);
+			 (json_int_t)t->start_wall_ns, "end_ns",
+			 (json_int_t)(w->sending ? t->start_wall_ns : t->end_wall_ns), "frames",
+			 frames, "nodes", nodes, "counts", counts, "processes", processes, "lost",
+			 (json_int_t)(w->sending ? 0 : t->lost), "hidden", (json_int_t)t->hidden);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -154,27 +178,38 @@ static struct pp_profile *find_profile(struct pp_api_watch *w, struct pp_choice 
 	return b->session_profile(b->userdata, s->id);
 }
 
-/* Sends one delta. Returns a negative errno where the stream cannot go on. */
+/* Takes what was counted since the last time. */
+static int take(struct pp_api_watch *w, struct pp_choice *choice)
+{
+	struct pp_query query = { .want = pp_choice_want,
+				  .userdata = choice,
+				  .kernel = w->viewer.kernel };
+	int r;
+
+	pp_choice_begin(choice);
+	r = pp_delta_take(w->delta, pp_now_ns(), &query, &w->take);
+	pp_choice_end(choice);
+	w->frames_sent = w->nodes_sent = 0;
+	return r;
+}
+
+/* Sends one delta, or the next part of one. Returns a negative errno where the stream cannot go on.
+ */
 static int send_delta(struct pp_api_watch *w)
 {
 	struct pp_choice choice = { .api = w->api, .viewer = w->viewer, .second = &w->scope };
-	struct pp_query query = { .want = pp_choice_want,
-				  .userdata = &choice,
-				  .kernel = w->viewer.kernel };
 	struct pp_profile *profile;
-	struct pp_delta_take take;
 	json_t *json = NULL;
 	int r;
 
-	w->api->backend.drain(w->api->backend.userdata);
+	if (!w->sending)
+		w->api->backend.drain(w->api->backend.userdata);
 	profile = find_profile(w, &choice);
 	if (!profile)
 		return -ENOENT;
-	pp_choice_begin(&choice);
-	r = pp_delta_take(w->delta, pp_now_ns(), &query, &take);
-	pp_choice_end(&choice);
+	r = w->sending ? 0 : take(w, &choice);
 	if (r == 0)
-		r = take_json(w, pp_profile_store(profile), &take, &json);
+		r = part_json(w, pp_profile_store(profile), &json);
 	return r < 0 ? r : pp_call_continue(w->call, json);
 }
 
@@ -191,7 +226,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	if (r >= 0) {
 		/* Turns that a busy machine made us miss are not made up for. */
 		sd_event_now(w->api->event, CLOCK_MONOTONIC, &now);
-		sd_event_source_set_time(source, MAX(usec + w->interval_usec, now));
+		if (!w->sending)
+			w->next_usec = MAX(w->next_usec + w->interval_usec, now);
+		sd_event_source_set_time(source, w->sending ? now + PART_USEC : w->next_usec);
 		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	}
 	pp_call_on_gone(call, NULL, NULL);
@@ -232,8 +269,9 @@ static int start(struct pp_api_watch *w, struct pp_profile *profile)
 	if (r < 0)
 		return r;
 	sd_event_now(api->event, CLOCK_MONOTONIC, &now);
-	r = sd_event_add_time(api->event, &w->timer, CLOCK_MONOTONIC, now + w->interval_usec,
-			      USEC_PER_MSEC, on_timer, w);
+	w->next_usec = now + w->interval_usec;
+	r = sd_event_add_time(api->event, &w->timer, CLOCK_MONOTONIC, w->next_usec, USEC_PER_MSEC,
+			      on_timer, w);
 	if (r < 0)
 		return r;
 	w->next = api->watches;

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/shares.h"
 #include "base/spawn.h"
 
 #include <fcntl.h>
@@ -36,6 +37,7 @@
 
 struct request {
 	struct request *next;
+	uint32_t owner;
 	pp_child_reply_fn reply;
 	void *userdata;
 	int fds[PP_PASS_FDS_MAX];
@@ -50,6 +52,7 @@ struct leaving {
 	struct pp_child *owner;
 	sd_event_source *source; /* of the pidfd, which it owns */
 	int pidfd;
+	uint32_t on_account; /* whose request it had */
 	uint64_t killed_ns;
 };
 
@@ -65,8 +68,10 @@ struct pp_child {
 	sd_event_source *io;
 
 	struct request *flight; /* handed to the child */
+	uint64_t flight_ns;	/* when */
 	struct request *first, **last;
 	size_t waiting;
+	struct pp_shares shares;
 
 	struct leaving *leaving;
 	unsigned int deaths;	/* in a row, without a reply */
@@ -116,16 +121,49 @@ static void request_finish(struct request *q, int error, const void *data, size_
 	request_free(q);
 }
 
-static struct request *take_first(struct pp_child *c)
+static struct request *take(struct pp_child *c, struct request **at)
 {
-	struct request *q = c->first;
+	struct request *q = *at;
 
 	if (!q)
 		return NULL;
-	c->first = q->next;
-	if (!c->first)
-		c->last = &c->first;
+	*at = q->next;
+	if (!*at)
+		c->last = at;
 	c->waiting--;
+	return q;
+}
+
+static struct request *take_first(struct pp_child *c)
+{
+	return take(c, &c->first);
+}
+
+/* Where the request is linked whose owner has had least; of several the first. */
+static struct request **choose(struct pp_child *c, uint64_t now_ns)
+{
+	struct request **best = &c->first;
+	uint64_t least = UINT64_MAX;
+
+	for (struct request **at = &c->first; *at && least; at = &(*at)->next) {
+		uint64_t owed = pp_shares_owed(&c->shares, (*at)->owner, now_ns);
+
+		if (owed >= least)
+			continue;
+		best = at;
+		least = owed;
+	}
+	return best;
+}
+
+/* The request in flight has its answer, or will have none. */
+static struct request *land(struct pp_child *c)
+{
+	struct request *q = TAKE_PTR(c->flight);
+	uint64_t now_ns = pp_now_ns();
+
+	if (q)
+		pp_shares_charge(&c->shares, q->owner, now_ns - c->flight_ns, now_ns);
 	return q;
 }
 
@@ -167,6 +205,17 @@ static unsigned int nr_abandoned(const struct pp_child *c)
 	return n;
 }
 
+/* Whether an owner's requests are refused. One of his that has just been killed counts as well:
+ * more of them are not tried until it is gone. */
+static bool is_barred(const struct pp_child *c, uint32_t owner)
+{
+	unsigned int n = 0;
+
+	for (const struct leaving *l = c->leaving; l && owner; l = l->next)
+		n += l->on_account == owner;
+	return c->config.abandoned_owner_max && n >= c->config.abandoned_owner_max;
+}
+
 static bool too_many_abandoned(const struct pp_child *c)
 {
 	return c->leaving && nr_abandoned(c) >= MAX(c->config.abandoned_max, 1U);
@@ -188,9 +237,11 @@ static void dismiss(struct pp_child *c)
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return; /* a zombie until the daemon ends; nothing better without memory */
-	*l = (struct leaving){
-		.next = c->leaving, .owner = c, .pidfd = TAKE_FD(pidfd), .killed_ns = pp_now_ns()
-	};
+	*l = (struct leaving){ .next = c->leaving,
+			       .owner = c,
+			       .pidfd = TAKE_FD(pidfd),
+			       .on_account = c->flight ? c->flight->owner : 0,
+			       .killed_ns = pp_now_ns() };
 	c->leaving = l;
 	if (sd_event_add_io(c->event, &l->source, l->pidfd, EPOLLIN, on_leaving, l) < 0)
 		leaving_free(l);
@@ -257,6 +308,7 @@ static int hand_over(struct pp_child *c, struct request *q)
 static int pump(struct pp_child *c)
 {
 	uint64_t now = pp_now_ns();
+	struct request **next;
 	int r;
 
 	if (c->flight || c->freeing)
@@ -272,24 +324,46 @@ static int pump(struct pp_child *c)
 		set_timer(c, now + c->config.deadline_ms * NSEC_PER_MSEC);
 		return 0;
 	}
-	r = hand_over(c, c->first);
+	next = choose(c, now);
+	if (is_barred(c, (*next)->owner)) {
+		/* Not from within a call: the timer has it answered. */
+		set_timer(c, now);
+		return 0;
+	}
+	r = hand_over(c, *next);
 	if (r < 0) {
 		note_death(c);
 		c->not_before_ns = MAX(c->not_before_ns, now + PAUSE_FIRST_NS);
 		set_timer(c, c->not_before_ns);
 		return r;
 	}
-	c->flight = take_first(c);
+	c->flight = take(c, next);
+	c->flight_ns = now;
 	set_timer(c, now + c->config.deadline_ms * NSEC_PER_MSEC);
 	return 0;
 }
 
 static void fail_flight(struct pp_child *c, int error)
 {
-	struct request *q = TAKE_PTR(c->flight);
+	struct request *q = land(c);
 
 	if (q)
 		request_finish(q, error, NULL, 0, NULL, 0);
+}
+
+/* Owners made children hang while more of their requests waited. */
+static void fail_barred(struct pp_child *c)
+{
+	struct request **at = &c->first;
+
+	while (*at) {
+		if (!is_barred(c, (*at)->owner)) {
+			at = &(*at)->next;
+			continue;
+		}
+		request_finish(take(c, at), -EBUSY, NULL, 0, NULL, 0);
+		at = &c->first; /* the callback may have added some, or taken */
+	}
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
@@ -314,6 +388,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 			request_finish(take_first(c), -EPIPE, NULL, 0, NULL, 0);
 		return 0;
 	}
+	fail_barred(c);
 	/* A child that cannot be started at all: one request pays for each attempt. */
 	if (pump(c) < 0 && c->first)
 		request_finish(take_first(c), -EPIPE, NULL, 0, NULL, 0);
@@ -341,7 +416,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 	if (n == -EAGAIN)
 		return 0;
 	if (n > 0 && c->flight) {
-		struct request *q = TAKE_PTR(c->flight);
+		struct request *q = land(c);
 
 		c->deaths = 0;
 		request_finish(q, 0, c->message, (size_t)n, fds, nr_fds);
@@ -410,14 +485,24 @@ struct pp_child *pp_child_free(struct pp_child *c)
 	}
 	sd_event_source_disable_unref(c->timer);
 	sd_event_unref(c->event);
+	pp_shares_done(&c->shares);
 	free(c->role);
 	free(c->message);
 	free(c);
 	return NULL;
 }
 
-int pp_child_call(struct pp_child *c, const void *data, size_t len, const int *fds, size_t nr_fds,
-		  pp_child_reply_fn reply, void *userdata)
+static size_t waiting_of(const struct pp_child *c, uint32_t owner)
+{
+	size_t n = 0;
+
+	for (const struct request *q = c->first; q; q = q->next)
+		n += q->owner == owner;
+	return n;
+}
+
+int pp_child_call(struct pp_child *c, uint32_t owner, const void *data, size_t len, const int *fds,
+		  size_t nr_fds, pp_child_reply_fn reply, void *userdata)
 {
 	struct request *q = NULL;
 	int r;
@@ -426,13 +511,18 @@ int pp_child_call(struct pp_child *c, const void *data, size_t len, const int *f
 		return -EMSGSIZE;
 	if (c->freeing)
 		return -ESHUTDOWN;
-	if (c->waiting >= c->config.queue_max)
+	if (is_barred(c, owner))
+		return -EBUSY;
+	if (c->waiting >= c->config.queue_max ||
+	    (owner && c->config.queue_owner_max &&
+	     waiting_of(c, owner) >= c->config.queue_owner_max))
 		return -ENOBUFS;
 	if (c->sock < 0 && too_many_abandoned(c))
 		return -EAGAIN;
 	r = request_new(&q, data, len, fds, nr_fds);
 	if (r < 0)
 		return r;
+	q->owner = owner;
 	q->reply = reply;
 	q->userdata = userdata;
 	*c->last = q;

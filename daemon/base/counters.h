@@ -12,7 +12,7 @@
 	/* name, what a rise means */                                                          \
 	X(sideband_lost, "life-cycle records lost by the kernel; processes are read again")    \
 	X(perfmap_lines_bad, "lines of perf maps that are no entries")                         \
-	X(perfmap_names_cut, "names in perf maps cut to 64 KiB")                               \
+	X(perfmap_names_cut, "names in perf maps cut to 128 KiB")                              \
 	X(perfmap_entries_contested,                                                           \
 	  "entries of perf maps not believed: two processes share the file and the address")   \
 	X(perfmap_entries_refused, "entries of perf maps over a limit")                        \
@@ -65,7 +65,7 @@
 	X(reader_died, "reader processes that died over a request")                            \
 	X(reader_refused,                                                                      \
 	  "requests to the reader beyond its queue, or of users who keep it waiting")          \
-	X(strings_cut, "names over 4096 bytes, cut")                                           \
+	X(strings_cut, "names cut: over 64 KiB, or over 4096 bytes among too many such")       \
 	X(strings_refused, "names over the memory limit; frames stay unnamed")                 \
 	X(frames_refused, "frames over the limit; shown as unknown")                           \
 	X(stacks_refused, "stacks over the limit; their samples are lost")                     \

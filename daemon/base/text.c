@@ -58,24 +58,45 @@ static bool is_control(const char *p, size_t n)
 	return (n == 2 && c == 0xc2 && (uint8_t)p[1] < 0xa0) || is_layout(p, n);
 }
 
+/* Length of the character that text begins with, if it may stand as it is; 0: it may not. */
+static size_t plain(const char *text, size_t len, const char *also)
+{
+	size_t n = pp_utf8_sequence(text, len);
+
+	if (!n || is_control(text, n) || *text == '\\' || (also && n == 1 && strchr(also, *text)))
+		return 0;
+	return n;
+}
+
+static int add_hex(struct pp_buf *out, const char *text, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	int r = 0;
+
+	for (size_t i = 0; i < len && r >= 0; i++) {
+		uint8_t c = (uint8_t)text[i];
+
+		r = pp_buf_add(out, (const char[]){ '\\', 'x', digits[c >> 4], digits[c & 15] }, 4);
+	}
+	return r;
+}
+
 int pp_text_escape(struct pp_buf *out, const char *text, size_t len, const char *also)
 {
-	for (size_t i = 0; i < len;) {
-		size_t n = pp_utf8_sequence(text + i, len - i);
-		bool plain = n && !is_control(text + i, n) && text[i] != '\\' &&
-			     !(also && n == 1 && strchr(also, text[i]));
-		int r = 0;
+	for (size_t i = 0, from; i < len;) {
+		size_t n;
+		int r;
 
-		if (plain) {
-			r = pp_buf_add(out, text + i, n);
-		} else {
-			n = n ?: 1;
-			for (size_t k = 0; k < n && r >= 0; k++)
-				r = pp_buf_printf(out, "\\x%02x", (uint8_t)text[i + k]);
+		for (from = i; i < len && (n = plain(text + i, len - i, also)); i += n)
+			;
+		r = pp_buf_add(out, text + from, i - from);
+		if (r >= 0 && i < len) {
+			n = pp_utf8_sequence(text + i, len - i) ?: 1;
+			r = add_hex(out, text + i, n);
+			i += n;
 		}
 		if (r < 0)
 			return r;
-		i += n;
 	}
 	return 0;
 }

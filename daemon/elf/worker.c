@@ -184,8 +184,8 @@ static int give_to_child(struct pp_worker *w, struct pp_worker_call *call)
 
 	call->since_ns = pp_now_ns();
 	call->queued_ns = pp_child_queued_ns(w->child);
-	r = pp_child_call(w->child, &call->request, len, call->fds, call->fds[1] >= 0 ? 2 : 1,
-			  on_reply, call);
+	r = pp_child_call(w->child, call->uid, &call->request, len, call->fds,
+			  call->fds[1] >= 0 ? 2 : 1, on_reply, call);
 	w->busy = r >= 0;
 	return r;
 }

@@ -12,10 +12,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define DEADLINE_MS   1000
-#define QUEUE_MAX     256   /* more waiting would be answered too late to be of use */
-#define ABANDONED_MAX 8	    /* readers stuck in the kernel beyond SIGKILL, all at once */
-#define STUCK_MAX     65536 /* targets remembered; above a machine's usual number of processes */
+#define DEADLINE_MS    1000
+#define QUEUE_MAX      256   /* more waiting would be answered too late to be of use */
+#define QUEUE_USER_MAX 128   /* of these, one user's */
+#define STUCK_MAX      65536 /* targets remembered; above a machine's usual number of processes */
+/* Readers stuck in the kernel beyond SIGKILL, all at once and one user's: a request that a FUSE
+ * server has taken is waited for as long as that lives, whatever signal comes. */
+#define ABANDONED_MAX	   64
+#define ABANDONED_USER_MAX 2
 
 /*
  * A process that hangs costs the reader a deadline, and a user can have any number of them. Each
@@ -245,6 +249,8 @@ static void on_reply(void *userdata, int error, const void *data, size_t len, in
 
 	if (error == -ETIMEDOUT)
 		remember_stuck(c->reader, c->target);
+	else if (error == -EBUSY)
+		pp_count(PP_C_reader_refused);
 	else if (error == -EPIPE)
 		pp_count(PP_C_reader_died);
 	else if (error >= 0)
@@ -332,7 +338,8 @@ static int send_call(const struct call *call, struct pp_reader_request *q, const
 	if (!c)
 		return -ENOMEM;
 	*c = *call;
-	e = pp_child_call(r->child, message.data, message.len, &fd, fd >= 0, on_reply, c);
+	e = pp_child_call(r->child, call->target.uid, message.data, message.len, &fd, fd >= 0,
+			  on_reply, c);
 	if (e < 0) {
 		free(c);
 		pp_count(PP_C_reader_refused);
@@ -431,7 +438,9 @@ int pp_reader_new(struct pp_reader **ret, sd_event *event)
 	static const struct pp_child_config config = { .role = "reader",
 						       .deadline_ms = DEADLINE_MS,
 						       .queue_max = QUEUE_MAX,
-						       .abandoned_max = ABANDONED_MAX };
+						       .abandoned_max = ABANDONED_MAX,
+						       .queue_owner_max = QUEUE_USER_MAX,
+						       .abandoned_owner_max = ABANDONED_USER_MAX };
 	int e;
 
 	if (!r)

@@ -97,6 +97,7 @@ enum pp_perfmap_answer {
 	PP_PERFMAP_LINKS,   /* has other hard links */
 	PP_PERFMAP_SYMLINK,
 	PP_PERFMAP_UNREADABLE,
+	PP_PERFMAP_DUMP_REFUSED, /* nor is its perf map any better */
 	PP_PERFMAP_ANSWERS,
 };
 /* One line for people, NULL for the first three. */

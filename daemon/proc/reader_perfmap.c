@@ -38,6 +38,7 @@ const char *pp_perfmap_answer_text(enum pp_perfmap_answer a)
 		[PP_PERFMAP_LINKS] = "the perf map has other hard links",
 		[PP_PERFMAP_SYMLINK] = "the perf map is a symbolic link",
 		[PP_PERFMAP_UNREADABLE] = "the perf map cannot be opened",
+		[PP_PERFMAP_DUMP_REFUSED] = "the jitdump is no regular file, or another user's",
 	};
 
 	return a < PP_PERFMAP_ANSWERS ? texts[a] : "the perf map was refused";
@@ -115,7 +116,7 @@ static int try_held(const struct pp_opened *o, int fds, const char *number, cons
 	return pp_reader_add_text(a, link, (size_t)n);
 }
 
-/* where: "fd" or "map_files". */
+/* where: "fd" or "map_files". -ENOENT: none has the name; else why the last that has it is none. */
 static int find_held(const struct pp_opened *o, const char *where, const char *name,
 		     struct pp_reader_answer *a)
 {
@@ -128,9 +129,14 @@ static int find_held(const struct pp_opened *o, const char *where, const char *n
 		pp_close(fds);
 		return -ENOENT;
 	}
-	for (unsigned int i = 0; i < LINKS_MAX && r < 0 && (entry = readdir(dir)); i++)
+	for (unsigned int i = 0; i < LINKS_MAX && r < 0 && (entry = readdir(dir)); i++) {
+		int tried = -ENOENT;
+
 		if (entry->d_name[0] != '.')
-			r = try_held(o, dirfd(dir), entry->d_name, name, a);
+			tried = try_held(o, dirfd(dir), entry->d_name, name, a);
+		if (tried != -ENOENT)
+			r = tried;
+	}
 	closedir(dir);
 	return r;
 }
@@ -171,21 +177,36 @@ static enum pp_perfmap_answer find_by_path(const struct pp_opened *o, const char
 	return PP_PERFMAP_PATH;
 }
 
+/* -ENOENT: it holds nothing of that name. */
+static int find_dump(const struct pp_opened *o, const char *name, struct pp_reader_answer *a)
+{
+	int r = find_held(o, "fd", name, a), mapped;
+
+	if (r >= 0)
+		return r;
+	mapped = find_held(o, "map_files", name, a);
+	return mapped == -ENOENT ? r : mapped;
+}
+
 int pp_reader_do_perfmap(const struct pp_opened *o, const struct pp_reader_request *q,
 			 struct pp_reader_answer *a)
 {
 	char path[64], dump[64];
 	const char *name = path + strlen("/tmp/");
+	int r = -ENOENT;
 
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", o->nspid);
 	snprintf(dump, sizeof(dump), "jit-%d.dump", o->nspid);
 	a->head.answer = PP_PERFMAP_DUMP;
-	if (q->want_fd &&
-	    (find_held(o, "fd", dump, a) >= 0 || find_held(o, "map_files", dump, a) >= 0))
+	if (q->want_fd)
+		r = find_dump(o, dump, a);
+	if (r >= 0)
 		return 0;
 	a->head.answer = PP_PERFMAP_HELD;
 	if (find_held(o, "fd", name, a) >= 0)
 		return 0;
 	a->head.answer = find_by_path(o, path, a);
+	if (a->head.answer > PP_PERFMAP_PATH && r != -ENOENT)
+		a->head.answer = PP_PERFMAP_DUMP_REFUSED;
 	return pp_reader_add_text(a, path, strlen(path));
 }

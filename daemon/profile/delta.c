@@ -110,6 +110,8 @@ static bool mark(void *userdata, struct pp_store *store, struct pp_mark *at _unu
 		pp_stacks_mark(store->stacks, d->counts.entries[i].node);
 	for (uint32_t i = 0; i < d->nr_unnamed; i++)
 		pp_frames_mark(store->frames, d->unnamed[i].frame);
+	for (uint32_t i = 0; i < d->nr_frames; i++)
+		pp_frames_mark(store->frames, d->out_frames[i].frame);
 	return false;
 }
 

@@ -20,6 +20,12 @@
 #define GZIP_MEMORY 8
 #define CHUNK	    (64 * KIB) /* plain bytes handed to the compressor at a time */
 
+/* The store's names fit, unless most of their bytes are escaped: one byte is four then, and twice
+ * in the system name. When the table is half full, long texts are cut, so that all others have
+ * room. */
+#define CROWDED_BYTES	 (PP_STORE_STRINGS_MAX / 2)
+#define CROWDED_TEXT_MAX 256
+
 enum label {
 	LABEL_PROCESS,
 	LABEL_PID,
@@ -52,6 +58,7 @@ struct writer {
 	struct pp_buf plain; /* not compressed yet */
 	z_stream z;
 	struct pp_strings *strings; /* its ids are the string table's indices */
+	uint64_t nr_cut;	    /* texts cut as the table was crowded */
 	uint32_t *locations;	    /* by the store's frame; 0: not written yet */
 	uint32_t nr_locations;
 	uint64_t nr_functions;
@@ -103,6 +110,17 @@ static int emit(struct writer *w, const Pprof__Profile *part)
 	return w->plain.len >= CHUNK ? deflate_plain(w, Z_NO_FLUSH) : 0;
 }
 
+/* How much of text, which is valid UTF-8, to keep. */
+static size_t bounded(struct writer *w, const char *text, size_t len)
+{
+	if (len <= CROWDED_TEXT_MAX || pp_strings_bytes(w->strings) < CROWDED_BYTES)
+		return len;
+	w->nr_cut++;
+	for (len = CROWDED_TEXT_MAX; ((uint8_t)text[len] & 0xc0) == 0x80;)
+		len--;
+	return len;
+}
+
 /* The index of text, which is valid UTF-8. */
 static int string(struct writer *w, const char *text, size_t len, int64_t *ret)
 {
@@ -112,7 +130,7 @@ static int string(struct writer *w, const char *text, size_t len, int64_t *ret)
 	uint32_t id;
 	int r;
 
-	r = pp_strings_get_whole(w->strings, text, len, &id);
+	r = pp_strings_get_whole(w->strings, text, bounded(w, text, len), &id);
 	if (r < 0)
 		return r;
 	*ret = id;
@@ -366,6 +384,24 @@ static int head(struct writer *w)
 	return emit(w, &part);
 }
 
+/* A comment on what was cut, which is known only in the end. */
+static int tail(struct writer *w)
+{
+	Pprof__Profile part = PPROF__PROFILE__INIT;
+	_cleanup_buf_ struct pp_buf text = PP_BUF(0);
+	int64_t comment[1];
+	int r;
+
+	if (!w->nr_cut)
+		return 0;
+	r = pp_buf_printf(&text, "names cut %llu", (unsigned long long)w->nr_cut);
+	if (r >= 0)
+		r = buf_string(w, &text, comment);
+	part.n_comment = 1;
+	part.comment = comment;
+	return r < 0 ? r : emit(w, &part);
+}
+
 static void writer_done(struct writer *w)
 {
 	deflateEnd(&w->z);
@@ -403,6 +439,8 @@ int pp_pprof_write(const struct pp_selection *s, const struct pp_pprof_options *
 		r = head(&w);
 	for (size_t i = 0; i < s->nr && r >= 0; i++)
 		r = sample(&w, &s->entries[i]);
+	if (r >= 0)
+		r = tail(&w);
 	if (r >= 0)
 		r = deflate_plain(&w, Z_FINISH);
 	return r;

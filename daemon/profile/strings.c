@@ -24,7 +24,8 @@ struct pp_strings {
 	uint32_t offsets_cap;
 	struct pp_ids ids;
 	struct pp_index index;
-	bool collecting; /* whoever is given a string may keep it */
+	size_t long_bytes; /* of entries over PP_STRING_SHORT_MAX */
+	bool collecting;   /* whoever is given a string may keep it */
 };
 
 struct key {
@@ -36,6 +37,12 @@ struct key {
 static size_t entry_size(size_t len)
 {
 	return (sizeof(struct entry) + len + 1 + 3) & ~(size_t)3;
+}
+
+static void count_long(struct pp_strings *s, size_t len)
+{
+	if (len > PP_STRING_SHORT_MAX)
+		s->long_bytes += entry_size(len);
 }
 
 static struct entry *entry_of(const struct pp_strings *s, uint32_t id)
@@ -104,6 +111,7 @@ static int add(struct pp_strings *s, const char *text, size_t len, uint32_t *ret
 	memset(e->text + len, 0, entry_size(len) - sizeof(*e) - len);
 	s->offsets[id] = (uint32_t)s->len;
 	s->len += entry_size(len);
+	count_long(s, len);
 	pp_index_put(&s->index, pp_hash(text, len), id, hash_row, s);
 	*ret = id;
 	return 0;
@@ -139,18 +147,21 @@ struct pp_strings *pp_strings_free(struct pp_strings *s)
 	return NULL;
 }
 
-int pp_strings_get_whole(struct pp_strings *s, const char *text, size_t len, uint32_t *ret)
+static bool find(const struct pp_strings *s, const char *text, size_t len, uint32_t *ret)
 {
 	struct key key = { text, len };
 	const uint32_t *slot = pp_index_find(&s->index, pp_hash(text, len), equal_row, s, &key);
-	int r;
 
-	if (slot && *slot) {
-		*ret = *slot - 1;
-		r = 0;
-	} else {
-		r = add(s, text, len, ret);
-	}
+	if (!slot || !*slot)
+		return false;
+	*ret = *slot - 1;
+	return true;
+}
+
+int pp_strings_get_whole(struct pp_strings *s, const char *text, size_t len, uint32_t *ret)
+{
+	int r = find(s, text, len, ret) ? 0 : add(s, text, len, ret);
+
 	if (r == -ENOSPC)
 		pp_count(PP_C_strings_refused);
 	if (r >= 0 && s->collecting)
@@ -158,16 +169,26 @@ int pp_strings_get_whole(struct pp_strings *s, const char *text, size_t len, uin
 	return r;
 }
 
+/* How much of text to keep of max bytes: not half a character at its end. */
+static size_t cut(const char *text, size_t max)
+{
+	size_t len = max;
+
+	while (len > max - 4 && ((uint8_t)text[len] & 0xc0) == 0x80)
+		len--;
+	return len;
+}
+
 int pp_strings_get(struct pp_strings *s, const char *text, size_t len, uint32_t *ret)
 {
-	if (len > PP_STRING_MAX) {
-		len = PP_STRING_MAX;
-		/* Not in the middle of a character. */
-		while (len && ((uint8_t)text[len] & 0xc0) == 0x80 && len > PP_STRING_MAX - 4)
-			len--;
+	size_t keep = len > PP_STRING_MAX ? cut(text, PP_STRING_MAX) : len;
+
+	if (keep > PP_STRING_SHORT_MAX &&
+	    s->long_bytes + entry_size(keep) > PP_STRINGS_LONG_BYTES && !find(s, text, keep, ret))
+		keep = cut(text, PP_STRING_SHORT_MAX);
+	if (keep < len)
 		pp_count(PP_C_strings_cut);
-	}
-	return pp_strings_get_whole(s, text, len, ret);
+	return pp_strings_get_whole(s, text, keep, ret);
 }
 
 const char *pp_strings_text(const struct pp_strings *s, uint32_t id, size_t *ret_len)
@@ -210,6 +231,7 @@ void pp_strings_sweep(struct pp_strings *s)
 	pp_ids_mark(&s->ids, 0);
 	pp_ids_sweep(&s->ids);
 	pp_index_reset(&s->index, s->ids.count);
+	s->long_bytes = 0;
 	for (size_t from = 0; from < s->len; from += size) {
 		struct entry *e = (struct entry *)(s->pool + from);
 
@@ -219,6 +241,7 @@ void pp_strings_sweep(struct pp_strings *s)
 		s->offsets[e->id] = (uint32_t)to;
 		memmove(s->pool + to, e, size);
 		e = (struct entry *)(s->pool + to);
+		count_long(s, e->len);
 		pp_index_put(&s->index, pp_hash(e->text, e->len), e->id, hash_row, s);
 		to += size;
 	}

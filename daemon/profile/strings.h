@@ -8,7 +8,12 @@
 
 #include "base/macro.h"
 
-#define PP_STRING_MAX (4 * KIB) /* longer ones (generated C++ names) are cut: nobody reads more */
+/* A longer one is cut to this. */
+#define PP_STRING_MAX (64 * KIB)
+/* What is longer than a path can be is long. All long ones together may take so much, that whoever
+ * makes them without end leaves room to the others; beyond, one is cut to the length of a path. */
+#define PP_STRING_SHORT_MAX   (4 * KIB)
+#define PP_STRINGS_LONG_BYTES (8 * MIB)
 
 struct pp_strings;
 
@@ -17,7 +22,7 @@ int pp_strings_new(struct pp_strings **ret, size_t bytes_max);
 struct pp_strings *pp_strings_free(struct pp_strings *s);
 PP_DEFINE_CLEANUP(struct pp_strings *, pp_strings_free)
 
-/* Returns 0, -ENOSPC (limit; counted) or -ENOMEM. */
+/* Returns 0, -ENOSPC (limit; counted) or -ENOMEM. What is cut is counted too. */
 int pp_strings_get(struct pp_strings *s, const char *text, size_t len, uint32_t *ret);
 
 /* The same without cutting, for text of our own making. */

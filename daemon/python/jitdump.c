@@ -336,6 +336,24 @@ static void on_move(struct pp_jitdump *d)
 	next(d, m.record.total_size - sizeof(m));
 }
 
+/* A header that ends beyond the first `got` bytes of window: an earlier one was seen before. */
+static bool starts_header(const uint8_t *window, size_t at, size_t got)
+{
+	return at + sizeof(struct header) > got && is_header(window + at);
+}
+
+/* A load, and not one with a header in its first bytes: of that header all bytes are there sooner,
+ * and what is found must not depend on where the data was cut. */
+static bool starts_load(const struct pp_jitdump *d, const uint8_t *window, size_t at)
+{
+	if (!is_load(d, window + at))
+		return false;
+	for (size_t i = 1; i + sizeof(struct header) < sizeof(struct load); i++)
+		if (starts_header(window, at + i, d->got))
+			return false;
+	return true;
+}
+
 /*
  * Looks for something to go on from; returns how many bytes of data that took. What was gathered
  * before is none by itself, so what is found ends within data.
@@ -348,9 +366,9 @@ static size_t hunt(struct pp_jitdump *d, const uint8_t *data, size_t len)
 	memcpy(window, d->head, d->got);
 	memcpy(window + d->got, data, n);
 	for (at = 0; at + sizeof(struct header) <= have; at++) {
-		if (at + sizeof(struct header) > d->got && is_header(window + at))
+		if (starts_header(window, at, d->got))
 			keep = sizeof(struct header);
-		else if (at + sizeof(struct load) <= have && is_load(d, window + at))
+		else if (at + sizeof(struct load) <= have && starts_load(d, window, at))
 			keep = sizeof(struct load);
 		if (keep)
 			break;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "python/name.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #define PYTHON_PREFIX	  "py::"
@@ -9,6 +10,33 @@
 bool pp_name_is_python(const char *text, size_t len)
 {
 	return len >= PYTHON_PREFIX_LEN && memcmp(text, PYTHON_PREFIX, PYTHON_PREFIX_LEN) == 0;
+}
+
+/* Whether text begins as a URL does. */
+static bool is_url(const char *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && (isalnum((unsigned char)text[i]) || (i && memchr("+-.", text[i], 3))))
+		i++;
+	return i && len - i >= 3 && memcmp(text + i, "://", 3) == 0;
+}
+
+static bool is_like_a_file(const char *text, size_t len)
+{
+	return len && (*text == '/' || *text == '<' || is_url(text, len));
+}
+
+/* The colon before the file in QUALNAME:FILE; NULL: none. */
+static const char *separator(const char *text, size_t len)
+{
+	const char *end = text + len, *first = memchr(text, ':', len);
+
+	for (const char *colon = first; colon;
+	     colon = memchr(colon + 1, ':', (size_t)(end - colon - 1)))
+		if (is_like_a_file(colon + 1, (size_t)(end - colon - 1)))
+			return colon;
+	return first;
 }
 
 void pp_name_split(const char *text, size_t len, struct pp_name *ret)
@@ -21,7 +49,7 @@ void pp_name_split(const char *text, size_t len, struct pp_name *ret)
 	ret->kind = PP_NAME_PYTHON;
 	ret->name += PYTHON_PREFIX_LEN;
 	ret->len -= PYTHON_PREFIX_LEN;
-	colon = memchr(ret->name, ':', ret->len);
+	colon = separator(ret->name, ret->len);
 	if (!colon)
 		return;
 	ret->has_file = true;

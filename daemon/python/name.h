@@ -23,7 +23,15 @@ struct pp_name {
 
 /* Whether text begins with py::. */
 bool pp_name_is_python(const char *text, size_t len);
-/* Splits text at the first ':' behind `py::` (a file name may contain more). Borrows text. */
+/*
+ * Splits text at the colon behind `py::` that stands between qualname and file. Where there are
+ * several, nothing tells which it is for certain: it is the first one with a file behind it that
+ * looks like one (`/…`, `<…>` or a URL's `SCHEME://`), else the first one. So a file's name may
+ * have any colons in it where it begins like that or the qualname has none, and a qualname where
+ * the file begins like that; wrong is `a:/b` or `a:<b` as a qualname, `a:b` as the qualname of a
+ * relative file, and `c:/d` as such a file.
+ * Borrows text.
+ */
 void pp_name_split(const char *text, size_t len, struct pp_name *ret);
 
 /* Appends the name as the map had it, byte for byte. Returns 0 or the buffer's error. */

@@ -4,7 +4,7 @@
  * that); a reference is chunk << 16 | offset. Chunks never move, so names may be pointed at. They
  * start small and double: a process with twenty names must not cost 64 KiB.
  *
- * Record: varint(len << 2 | has_file << 1 | jit), varint(file number) if has_file, len bytes.
+ * Record: varint(len << 2 | form), varint(file number) if it has a file, len bytes.
  * File:   varint(len), len bytes; file numbers index an array of references.
  */
 #include "python/names.h"
@@ -12,18 +12,26 @@
 
 #include <string.h>
 
-#define CHUNK_SHIFT    16
-#define CHUNK_MAX      (1U << CHUNK_SHIFT)
-#define CHUNK_FIRST    1024U
-#define CHUNKS_MAX     (1U << 15) /* leaves the top bit of a reference to the user */
-#define VARINT_MAX     5	  /* bytes of a 32-bit one */
-#define HEAD_JIT       1U
-#define HEAD_FILE      2U
-#define HEAD_FLAG_BITS 2
-#define ARRAY_FIRST    16U
+#define CHUNK_SHIFT 16
+#define CHUNK_MAX   (1U << CHUNK_SHIFT)
+#define CHUNK_FIRST 1024U
+#define CHUNKS_MAX  (1U << 15) /* leaves the top bit of a reference to the user */
+#define VARINT_MAX  5	       /* bytes of a 32-bit one */
+#define FORM_BITS   2
+#define ARRAY_FIRST 16U
+
+/* Of a record. */
+enum form {
+	FORM_BARE, /* Python's, without a file */
+	FORM_JIT,
+	FORM_FILE,
+	FORM_BASE_FILE, /* the file is the base's */
+	FORM_MASK = (1 << FORM_BITS) - 1,
+};
 
 struct pp_names {
 	uint32_t refs;
+	struct pp_names *base; /* a reference, or NULL */
 	uint32_t interned_max;
 	uint8_t **chunks;
 	uint32_t nr_chunks, cap_chunks;
@@ -45,7 +53,8 @@ static void charge(struct pp_names *p, size_t more, size_t less)
 	*p->account += more - less;
 }
 
-int pp_names_new(struct pp_names **ret, uint32_t interned_max, size_t *account)
+int pp_names_new(struct pp_names **ret, uint32_t interned_max, struct pp_names *base,
+		 size_t *account)
 {
 	struct pp_names *p = calloc(1, sizeof(*p));
 
@@ -53,6 +62,7 @@ int pp_names_new(struct pp_names **ret, uint32_t interned_max, size_t *account)
 		return -ENOMEM;
 	p->refs = 1;
 	p->interned_max = interned_max;
+	p->base = base ? pp_names_ref(base) : NULL;
 	p->account = account;
 	charge(p, sizeof(*p), 0);
 	*ret = p;
@@ -72,6 +82,7 @@ struct pp_names *pp_names_unref(struct pp_names *p)
 	for (uint32_t i = 0; i < p->nr_chunks; i++)
 		free(p->chunks[i]);
 	*p->account -= p->memory;
+	pp_names_unref(p->base);
 	free(p->chunks);
 	free(p->files);
 	pp_slots_done(&p->file_slots);
@@ -115,7 +126,8 @@ static int array_grow(struct pp_names *p, void **array, uint32_t len, uint32_t *
 /* len fresh bytes, all in one chunk. */
 static int bytes_new(struct pp_names *p, size_t len, uint32_t *ret_ref, uint8_t **ret)
 {
-	if (!p->nr_chunks || p->size - p->used < len) {
+	/* A reference can say where a record begins only within so much of a chunk. */
+	if (!p->nr_chunks || p->size - p->used < len || p->used >= CHUNK_MAX) {
 		size_t size = p->nr_chunks ? MIN(p->size * 2, CHUNK_MAX) : CHUNK_FIRST;
 		uint8_t *chunk;
 		int r;
@@ -274,21 +286,29 @@ bool pp_names_is_last_file(const struct pp_names *p, const struct pp_name *name)
 	return name->has_file && file_is_last(p, name->file, name->file_len);
 }
 
-static uint32_t name_head(const struct pp_name *name)
+static enum form form_of(const struct pp_name *name)
 {
-	return (uint32_t)name->len << HEAD_FLAG_BITS | (name->has_file ? HEAD_FILE : 0) |
-	       (name->kind == PP_NAME_JIT ? HEAD_JIT : 0);
+	if (name->kind == PP_NAME_JIT)
+		return FORM_JIT;
+	return name->has_file ? FORM_FILE : FORM_BARE;
+}
+
+static bool has_file(uint32_t head)
+{
+	enum form form = head & FORM_MASK;
+
+	return form == FORM_FILE || form == FORM_BASE_FILE;
 }
 
 /* Appends a name whose file is `file`. */
-static int name_add(struct pp_names *p, const struct pp_name *name, uint32_t file, uint32_t *ret)
+static int name_add(struct pp_names *p, const struct pp_name *name, enum form form, uint32_t file,
+		    uint32_t *ret)
 {
-	uint32_t ref, head;
+	uint32_t ref, head = (uint32_t)name->len << FORM_BITS | form;
 	uint8_t *start, *to;
 	size_t room;
 	int r;
 
-	head = name_head(name);
 	room = varint_len(head) + (name->has_file ? varint_len(file) : 0) + name->len;
 	r = bytes_new(p, room, &ref, &start);
 	if (r < 0)
@@ -304,10 +324,18 @@ static int name_add(struct pp_names *p, const struct pp_name *name, uint32_t fil
 
 int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
 {
+	enum form form = form_of(name);
 	uint32_t file = 0;
-	int r = name->has_file ? file_number(p, name, true, &file) : 0;
+	int r = 0;
 
-	return r < 0 ? r : name_add(p, name, file, ret);
+	/* Who looked for the whole name there found its file, if it is there. */
+	if (form == FORM_FILE && p->base && pp_names_is_last_file(p->base, name)) {
+		form = FORM_BASE_FILE;
+		file = p->base->last_file_number;
+	} else if (form == FORM_FILE) {
+		r = file_number(p, name, true, &file);
+	}
+	return r < 0 ? r : name_add(p, name, form, file, ret);
 }
 
 void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret)
@@ -317,19 +345,20 @@ void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret)
 
 	from = varint_get(at(p, ref), &head);
 	*ret = (struct pp_name){
-		.kind = head & HEAD_JIT ? PP_NAME_JIT : PP_NAME_PYTHON,
-		.has_file = head & HEAD_FILE,
-		.len = head >> HEAD_FLAG_BITS,
+		.kind = (head & FORM_MASK) == FORM_JIT ? PP_NAME_JIT : PP_NAME_PYTHON,
+		.has_file = has_file(head),
+		.len = head >> FORM_BITS,
 	};
 	if (ret->has_file) {
 		from = varint_get(from, &number);
-		file_get(p, number, &file, &ret->file_len);
+		file_get((head & FORM_MASK) == FORM_BASE_FILE ? p->base : p, number, &file,
+			 &ret->file_len);
 		ret->file = (const char *)file;
 	}
 	ret->name = (const char *)from;
 }
 
-/* Whether the record at ref is this name in this file. */
+/* Whether the record of a dictionary at ref is this name in this file. */
 static bool is_name(const struct pp_names *p, uint32_t ref, const struct pp_name *name,
 		    uint32_t file)
 {
@@ -337,7 +366,7 @@ static bool is_name(const struct pp_names *p, uint32_t ref, const struct pp_name
 	uint32_t head, number;
 
 	from = varint_get(at(p, ref), &head);
-	if (head != name_head(name))
+	if (head != ((uint32_t)name->len << FORM_BITS | form_of(name)))
 		return false;
 	if (name->has_file) {
 		from = varint_get(from, &number);
@@ -345,6 +374,13 @@ static bool is_name(const struct pp_names *p, uint32_t ref, const struct pp_name
 			return false;
 	}
 	return memcmp(from, name->name, name->len) == 0;
+}
+
+int pp_names_find_file(struct pp_names *p, const struct pp_name *name)
+{
+	uint32_t file;
+
+	return name->has_file ? file_number(p, name, false, &file) : -ENXIO;
 }
 
 int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
@@ -371,6 +407,6 @@ int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *re
 	}
 	if (pp_names_full(p))
 		return -ENOENT;
-	r = name_add(p, name, file, ret);
+	r = name_add(p, name, form_of(name), file, ret);
 	return r < 0 ? r : slots_put(p, &p->name_slots, hash, *ret + 1);
 }

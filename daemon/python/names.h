@@ -3,7 +3,8 @@
  * Where the names of perf maps are kept: an append-only pool of (qualname, file) pairs, reference-
  * counted, addressed by 32-bit references that stay good as long as the pool. File names are kept
  * once each. A pool made with a limit on interned names is a *dictionary*: it keeps whole names
- * once each too, which many processes running the same code share.
+ * once each too, which many processes running the same code share. Other pools may be based on one,
+ * and keep a name whose file is there without it.
  */
 #pragma once
 
@@ -13,9 +14,12 @@
 
 struct pp_names;
 
-/* interned_max: 0, or a dictionary's limit. account: what the pool holds is added there, in bytes,
- * and taken off again as it goes; it must outlive the pool. */
-int pp_names_new(struct pp_names **ret, uint32_t interned_max, size_t *account);
+/* interned_max: 0, or a dictionary's limit. base: a dictionary to be based on, or NULL. account:
+ * what the pool holds is added there, in bytes, and taken off again as it goes; it must outlive the
+ * pool.
+ */
+int pp_names_new(struct pp_names **ret, uint32_t interned_max, struct pp_names *base,
+		 size_t *account);
 struct pp_names *pp_names_ref(struct pp_names *p);
 struct pp_names *pp_names_unref(struct pp_names *p); /* returns NULL, accepts NULL */
 PP_DEFINE_CLEANUP(struct pp_names *, pp_names_unref)
@@ -27,11 +31,14 @@ bool pp_names_shared(const struct pp_names *p);
 /* Whether a dictionary takes no more. */
 bool pp_names_full(const struct pp_names *p);
 
-/* Appends. Returns 0, -ENOSPC (references run out) or -ENOMEM. */
+/* Appends. The base must just have been asked for the name, or its file is kept here again. Returns
+ * 0, -ENOSPC (references run out) or -ENOMEM. */
 int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret);
 /* Finds or, while the dictionary is not full, adds. Returns 0, -ENOENT (full, and not there),
  * -ENXIO (full, and not even its file is there), -ENOSPC or -ENOMEM. */
 int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *ret);
+/* Of a full dictionary: only looks for the file. Returns 0 or -ENXIO. */
+int pp_names_find_file(struct pp_names *p, const struct pp_name *name);
 /* Whether name is in the file that the call before was about. */
 bool pp_names_is_last_file(const struct pp_names *p, const struct pp_name *name);
 /* The name behind a reference; lives as long as the pool. */

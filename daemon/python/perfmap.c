@@ -25,13 +25,18 @@
 /* The budget is looked at again after this many bytes of names. */
 #define UNCHECKED_MAX (64 * KIB)
 
+/* After so many names in a row that a full dictionary does not have, a map's names are taken for
+ * its own: only their files are still looked for there. */
+#define STRANGERS_MAX 4096
+
 /* An unterminated line. */
 #define TAIL_MAX (PP_PERFLINE_NUMBERS_MAX + PP_PERFMAP_NAME_MAX)
 
 struct pp_perfmap {
 	struct pp_perfmaps *all;
 	struct pp_names *dictionary, *own; /* own: made when needed */
-	bool own_file; /* the last name's file is not in the dictionary, and will never be */
+	bool own_file;	    /* the last name's file is not in the dictionary, and will never be */
+	uint32_t strangers; /* names in a row that the dictionary does not have */
 	struct pp_runs runs;
 	struct pp_entry *log;
 	uint32_t nr_log, cap_log;
@@ -124,21 +129,33 @@ static int log_grow(struct pp_perfmap *map)
 
 /* ---- Entries ------------------------------------------------------------------------------- */
 
+/* Looks for a name in the dictionary. -ENOENT: its file is there; -ENXIO: not even that. */
+static int intern_shared(struct pp_perfmap *map, const struct pp_name *name, uint32_t *ret)
+{
+	int r;
+
+	if (map->strangers >= STRANGERS_MAX)
+		return pp_names_find_file(map->dictionary, name) ?: -ENOENT;
+	r = pp_names_intern(map->dictionary, name, ret);
+	map->strangers = r == 0 ? 0 : map->strangers + 1;
+	if (r == 0)
+		*ret |= PP_PIECE_SHARED;
+	return r;
+}
+
 static int intern(struct pp_perfmap *map, const struct pp_name *name, uint32_t *ret)
 {
 	int r;
 
 	if (map->dictionary &&
 	    !(map->own_file && map->own && pp_names_is_last_file(map->own, name))) {
-		r = pp_names_intern(map->dictionary, name, ret);
+		r = intern_shared(map, name, ret);
 		map->own_file = r == -ENXIO;
-		if (r == 0)
-			*ret |= PP_PIECE_SHARED;
 		if (r != -ENOENT && r != -ENXIO)
 			return r;
 	}
 	if (!map->own) {
-		r = pp_names_new(&map->own, 0, &map->all->used);
+		r = pp_names_new(&map->own, 0, map->dictionary, &map->all->used);
 		if (r < 0)
 			return r;
 	}

@@ -49,7 +49,7 @@ struct pp_names *pp_perfmaps_dictionary(struct pp_perfmaps *all)
 			continue;
 		d[i] = d[0];
 		d[0] = NULL;
-		if (pp_names_new(&d[0], PP_DICTIONARY_NAMES_MAX, &all->used) < 0)
+		if (pp_names_new(&d[0], PP_DICTIONARY_NAMES_MAX, NULL, &all->used) < 0)
 			return NULL;
 		return pp_names_ref(d[0]);
 	}

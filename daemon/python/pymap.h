@@ -56,6 +56,7 @@ enum pp_pymap_reason {
 	PP_PYMAP_OWNER,	      /* owned by someone else than the process's user */
 	PP_PYMAP_LINKS,	      /* has other names (hard links) */
 	PP_PYMAP_FOREIGN,     /* a jitdump of another version or machine, or none */
+	PP_PYMAP_DUMP,	      /* a jitdump that is no regular file, or another user's */
 	PP_PYMAP_DENIED,      /* may not be opened or read */
 	PP_PYMAP_STALE,	      /* not written to since the process began: another's leftover */
 	PP_PYMAP_STUCK,	      /* reading did not come back in time */

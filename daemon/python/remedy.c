@@ -99,6 +99,10 @@ static const struct pp_remedy refused[PP_PYMAP_REASON_MAX] = {
 		"its jitdump is none, or of another version or machine",
 		"use -X perf or PYTHONPERFSUPPORT=1, not perf_jit",
 	},
+	[PP_PYMAP_DUMP] = {
+		"what it holds open as its jitdump is no regular file, or another user's",
+		"use -X perf or PYTHONPERFSUPPORT=1, not perf_jit",
+	},
 	[PP_PYMAP_DENIED] = {
 		"its perf map may not be read",
 		"run pyprofd as root, with the capabilities its unit gives it",

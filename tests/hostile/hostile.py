@@ -10,7 +10,8 @@ Whatever a row says of itself, during the attack and after it:
 
 - a bystander, a CPython of another user that makes functions all the time, has the right stack and
   every name in at least 99.9% of its samples;
-- the daemon answers all along; its memory stays below BUDGET, its reader's below READER_BUDGET;
+- the daemon answers all along; its memory stays below BUDGET, its reader's below READER_BUDGET, its
+  ELF worker's below WORKER_BUDGET;
 - no turn of its loop took longer than TURN_USEC. The daemon's figure is the longest since its start,
   so the first row that passes the limit fails, and the next gets a new daemon;
 - the secret, a file that only root may read, was opened and read by nobody but, where the row lets
@@ -34,6 +35,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+import container
 import pyprof
 from pyprof import Failed, expect
 
@@ -45,6 +47,9 @@ MIB = 1 << 20
 BUDGET = 256 * MIB
 # The reader holds one process's mappings (PP_SCAN_MAPS_MAX) and one message at a time.
 READER_BUDGET = 32 * MIB
+# What one file's frames, rows and symbols may take (cfi.c's and symbols.c's limits), and the symbols
+# kept of others (CACHE_BYTES). The kernel stops it at PP_SANDBOX_MEMORY_MAX of address space.
+WORKER_BUDGET = 384 * MIB
 TURN_USEC = 50000
 
 # A bystander's samples: enough that one without a name is not yet a failure.
@@ -67,18 +72,26 @@ SECRET_NAME = "only_root_knows_this"
 SECRET_LINE = f"7fff00000000 f7fff000 py::{SECRET_NAME}:/root/secret.py\n"
 
 
+# sh -c this N GROUP... COMMAND...: as root, into the groups.
+ENTER_GROUPS = (
+    "sh", "-c", 'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ >"$1/cgroup.procs" || exit; shift; '
+    'n=$((n - 1)); done; exec "$@"', "sh",
+)  # fmt: skip
+
+
 class Row:
     """One attack."""
 
     def __init__(
         self, title, attack, *arguments, counters=None, problem=None, seconds=3, before=None,
-        check=None, after=None, fuse=False, limits=LIMITS, long=False,
+        check=None, after=None, fuse=None, group=False, limits=LIMITS, long=False,
     ):  # fmt: skip
         """attack: a file in attacks/, with its arguments. counters: by name, the least rise. problem:
         what `ps` and `doctor` say of the attacker, in part. before(stage, uid): run as root, returns
         further arguments. check(stage, attack): more to be judged while it runs. after(stage):
-        cleans up behind before(). fuse: root mounts a FUSE file over the attacker's perf map, which is
-        the attacker's to serve. long: only for `make test-hostile`."""
+        cleans up behind before(). fuse: root mounts a FUSE file over the attacker's perf map ("map") or
+        jitdump ("dump"), which is the attacker's to serve. group: it starts in control groups that are
+        its own to divide; they are its last arguments. long: only for `make test-hostile`."""
         self.title = title
         self.attack = attack
         self.arguments = arguments
@@ -89,6 +102,7 @@ class Row:
         self.check = check
         self.after = after
         self.fuse = fuse
+        self.group = group
         self.limits = limits
         self.long = long
 
@@ -156,13 +170,15 @@ class Watch(threading.Thread):
         self.ended = threading.Event()
         self.problem = None
         self.answers = 0
-        self.rss = self.reader_rss = 0
+        self.rss = 0
+        self.children = {"reader": 0, "worker": 0}
 
     def run(self):
         while not self.ended.wait(0.1):
             try:
                 self.rss = max(self.rss, self.daemon_.call("GetStatus")["rss_bytes"])
-                self.reader_rss = max(self.reader_rss, reader_rss(self.daemon_))
+                for role, rss in children_rss(self.daemon_):
+                    self.children[role] = max(self.children.get(role, 0), rss)
                 self.answers += 1
             except (OSError, Failed) as error:
                 self.problem = f"the daemon did not answer: {error}"
@@ -173,22 +189,21 @@ class Watch(threading.Thread):
         self.join()
 
 
-def reader_rss(daemon):
-    """The memory of the daemon's reader, its worst one if some are abandoned."""
-    worst = 0
+def children_rss(daemon):
+    """The memory of each of the daemon's readers and workers, also of abandoned ones: (role, bytes)."""
     pid = daemon.process.pid
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as source:
         children = source.read().split()
     for child in children:
         try:
+            with open(f"/proc/{child}/cmdline", encoding="utf-8", errors="replace") as source:
+                words = source.read().split("\0")
             with open(f"/proc/{child}/status", encoding="utf-8", errors="replace") as source:
-                text = source.read()
+                found = re.search(r"^VmRSS:\s+(\d+) kB", source.read(), re.M)
         except OSError:
             continue
-        found = re.search(r"^VmRSS:\s+(\d+) kB", text, re.M)
-        if "pyprofd-reader" in text and found:
-            worst = max(worst, int(found.group(1)) << 10)
-    return worst
+        if words[1:2] == ["--child"] and found:
+            yield words[2], int(found.group(1)) << 10
 
 
 # The bystander's stacks, root first; everything else is wrong. A caller is seen alone for the few
@@ -228,6 +243,7 @@ class Stage:
                     shutil.copy(os.path.join(HERE, name), self.work / os.path.basename(name))
             self.python = reachable(pyprof.any_python(), stack, self.work)
             os.mkdir(self.work / "closed", 0o711)  # nobody lists it, anybody walks through it
+            self.hierarchies = stack.enter_context(container.Groups())
             self.secret = Secret(self.work / "closed/secret.map")
             stack.callback(self.secret.close)
             stack.callback(self.stop_daemon)
@@ -258,16 +274,17 @@ class Stage:
             daemon, self.daemon = self.daemon, None
             daemon.__exit__(None, None, None)
 
-    def run_as(self, uid, script, options=(), arguments=(), limits=LIMITS, fuse=False):
+    def run_as(self, uid, script, options=(), arguments=(), limits=LIMITS, fuse=None, groups=()):
         """A Python program of this directory, started as the user."""
         become = [
+            *ENTER_GROUPS, str(len(groups)), *groups,
             "prlimit", *limits, "setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
             "setarch", "-R",
         ]  # fmt: skip
         *enter, interpreter = self.python
         command = [
-            *enter, *(self.fuse if fuse else ()), *become, interpreter, *options, self.work / script,
-            *map(str, arguments),
+            *enter, *((*self.fuse, fuse) if fuse else ()), *become, interpreter, *options,
+            self.work / script, *map(str, arguments),
         ]  # fmt: skip
         # From /tmp: a Python in a chroot has this directory at its own place, so the same one.
         return pyprof.Program(command, cwd="/tmp")
@@ -278,6 +295,23 @@ class Stage:
         os.makedirs(path, exist_ok=True)
         os.chown(path, uid, uid)
         return path
+
+    def groups(self, uid):
+        """Control groups of each hierarchy there is, the user's to divide; all below go in the end."""
+        found = []
+        for version in ("v1", "v2"):
+            try:
+                group = self.hierarchies.make(version, f"/hostile-{uid}")
+            except pyprof.Skip:
+                continue
+            self.hierarchies.made.remove(group)
+            self.stack.callback(remove_groups, group)
+            for path in (group, os.path.join(group, "cgroup.procs")):
+                os.chown(path, uid, uid)
+            found.append(group)
+        if not found:
+            raise pyprof.Skip("no control groups here")
+        return found
 
     def record(self, seconds):
         """The bystander's stacks, from now on."""
@@ -297,6 +331,22 @@ class Stage:
                 ("status",), ("ps", "--all", "--json"), ("doctor", "--json"),
             )
         )  # fmt: skip
+
+
+def remove_groups(top):
+    """A control group and all below, as soon as what is in them has ended."""
+
+    def gone():
+        # By descriptors: paths may be longer than any call takes.
+        for _path, names, _files, fd in os.fwalk(top, topdown=False):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    os.rmdir(name, dir_fd=fd)
+        with contextlib.suppress(OSError):
+            os.rmdir(top)
+        return not os.path.exists(top)
+
+    pyprof.wait_until(gone, 10, "the end of what is in the control groups")
 
 
 def reachable(command, stack, work):
@@ -389,7 +439,9 @@ def judge_daemon(judgement, stage, watch, attacker):
     judgement.add(watch.problem is None, watch.problem)
     judgement.add(watch.answers > 0, "the daemon was never asked")
     judgement.add(watch.rss <= BUDGET, f"the daemon held {watch.rss / MIB:.0f} MiB")
-    judgement.add(watch.reader_rss <= READER_BUDGET, f"its reader held {watch.reader_rss / MIB:.0f} MiB")
+    for role, budget in (("reader", READER_BUDGET), ("worker", WORKER_BUDGET)):
+        held = watch.children[role]
+        judgement.add(held <= budget, f"its {role} held {held / MIB:.0f} MiB")
     judgement.add(turn <= TURN_USEC, f"a turn of its loop took {turn / 1000:.1f} ms")
     events = [
         event for event in stage.secret.events()
@@ -423,9 +475,10 @@ def run_row(stage, row, uid):
     watch.start()
     try:
         extra = row.before(stage, uid) if row.before else ()
-        arguments = [stage.home(uid), *row.arguments, *(extra or ())]
+        groups = stage.groups(uid) if row.group else ()
+        arguments = [stage.home(uid), *row.arguments, *(extra or ()), *groups]
         with stage.run_as(
-            uid, row.attack, arguments=arguments, limits=row.limits, fuse=row.fuse
+            uid, row.attack, arguments=arguments, limits=row.limits, fuse=row.fuse, groups=groups
         ) as attack:
             wait_ready(attack)
             samples = judge_bystander(judgement, stage.record(row.seconds), "during")
@@ -443,7 +496,8 @@ def run_row(stage, row, uid):
     turn = judge_daemon(judgement, stage, watch, attack.pid)
     print(
         f"#: {row.title}: {samples} samples, turn {turn / 1000:.1f} ms, "
-        f"{watch.rss / MIB:.0f} MiB, reader {watch.reader_rss / MIB:.0f} MiB", flush=True,
+        f"{watch.rss / MIB:.0f} MiB, reader {watch.children['reader'] / MIB:.0f} MiB, "
+        f"worker {watch.children['worker'] / MIB:.0f} MiB", flush=True,
     )  # fmt: skip
     judgement.deliver()
 

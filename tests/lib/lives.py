@@ -73,11 +73,13 @@ def addresses_of(lines):
 
 
 def install(where, name):
-    """Copies a program of tests/workloads into a WorkDir; its path there."""
-    target = where / name
-    if not os.path.exists(target):
-        shutil.copy(os.path.join(pyprof.TESTS, "workloads", name), target)
-    return target
+    """Copies a program of tests/workloads, and what such programs share, into a WorkDir; its path
+    there."""
+    for file in ("life.py", name):
+        target = where / file
+        if not os.path.exists(target):
+            shutil.copy(os.path.join(pyprof.TESTS, "workloads", file), target)
+    return where / name
 
 
 def pythons():

@@ -16,6 +16,9 @@
 #include <cmocka.h>
 
 #define DEADLINE_MS 200
+#define OWNER	    0 /* without limits */
+#define BOB	    7
+#define EVE	    8
 
 /* ---- The child: the first byte of a request says what to do -----------------------------------
  */
@@ -37,6 +40,9 @@ static int child_main(int sock)
 				pause();
 		case 'x': /* die */
 			raise(SIGKILL);
+			break;
+		case 's': /* work */
+			usleep(20000);
 			break;
 		case 'p': /* pid */
 			n = snprintf((char *)child_message, sizeof(child_message), "%d", getpid());
@@ -105,18 +111,31 @@ struct fixture {
 	struct pp_child *child;
 };
 
-static int setup(void **state)
+static int set_up(void **state, unsigned int abandoned_max)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct pp_child_config config = {
-		.role = "test", .deadline_ms = DEADLINE_MS, .queue_max = 4, .abandoned_max = 1
-	};
+	struct pp_child_config config = { .role = "test",
+					  .deadline_ms = DEADLINE_MS,
+					  .queue_max = 4,
+					  .queue_owner_max = 2,
+					  .abandoned_max = abandoned_max,
+					  .abandoned_owner_max = 1 };
 
 	assert_return_code(sd_event_new(&f->event), 0);
 	assert_return_code(pp_child_new(&f->child, f->event, &config), 0);
 	answers_seen = 0;
 	*state = f;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return set_up(state, 1);
+}
+
+static int setup_two(void **state)
+{
+	return set_up(state, 2);
 }
 
 static int teardown(void **state)
@@ -134,7 +153,12 @@ static int teardown(void **state)
 
 static int call(struct fixture *f, const char *text, struct answer *a)
 {
-	return pp_child_call(f->child, text, strlen(text), NULL, 0, on_answer, a);
+	return pp_child_call(f->child, OWNER, text, strlen(text), NULL, 0, on_answer, a);
+}
+
+static int call_for(struct fixture *f, uint32_t owner, const char *text, struct answer *a)
+{
+	return pp_child_call(f->child, owner, text, strlen(text), NULL, 0, on_answer, a);
 }
 
 static void wait_for(struct fixture *f, struct answer *a, unsigned int ms)
@@ -197,7 +221,8 @@ static void test_whole_message_and_fd(void **state)
 
 	memset(big, 'e', PP_CHILD_MESSAGE_MAX);
 	assert_return_code(
-		pp_child_call(f->child, big, PP_CHILD_MESSAGE_MAX, &fd, 1, on_answer, &a), 0);
+		pp_child_call(f->child, OWNER, big, PP_CHILD_MESSAGE_MAX, &fd, 1, on_answer, &a),
+		0);
 	fd = pp_close(fd); /* the call has its own copy */
 	wait_for(f, &a, 3000);
 	assert_int_equal(a.error, 0);
@@ -206,9 +231,9 @@ static void test_whole_message_and_fd(void **state)
 	assert_int_equal(pread(a.fd, text, 5, 0), 5);
 	assert_string_equal(text, "hello");
 	answer_done(&a);
-	assert_int_equal(
-		pp_child_call(f->child, big, PP_CHILD_MESSAGE_MAX + 1, NULL, 0, on_answer, &a),
-		-EMSGSIZE);
+	assert_int_equal(pp_child_call(f->child, OWNER, big, PP_CHILD_MESSAGE_MAX + 1, NULL, 0,
+				       on_answer, &a),
+			 -EMSGSIZE);
 }
 
 static void test_inherits_nothing(void **state)
@@ -385,6 +410,58 @@ static void test_unkillable_child_is_abandoned(void **state)
 	answer_done(&a[2]);
 }
 
+static void test_who_had_least_comes_first(void **state)
+{
+	struct fixture *f = *state;
+	struct answer a[4] = { 0 };
+
+	assert_return_code(call_for(f, EVE, "s", &a[0]), 0);
+	assert_return_code(call_for(f, EVE, "e", &a[1]), 0);
+	assert_return_code(call_for(f, EVE, "e", &a[2]), 0);
+	/* So many may wait for one owner: the place that is left is not hers. */
+	assert_int_equal(call_for(f, EVE, "e", &a[3]), -ENOBUFS);
+	assert_return_code(call_for(f, BOB, "e", &a[3]), 0);
+	wait_for(f, &a[2], 3000);
+	assert_int_equal(a[0].order, 1);
+	assert_int_equal(a[3].order, 2);
+	assert_int_equal(a[1].order, 3);
+	assert_int_equal(a[2].order, 4);
+	for (size_t i = 0; i < 4; i++)
+		answer_done(&a[i]);
+}
+
+static void test_who_made_children_hang_is_not_served(void **state)
+{
+	struct fixture *f = *state;
+	struct answer a[5] = { 0 };
+	pid_t pid = child_pid(f), tracer = hold_at_exit(pid);
+
+	assert_return_code(call_for(f, EVE, "h", &a[0]), 0);
+	assert_return_code(call_for(f, EVE, "e", &a[1]), 0);
+	assert_return_code(call_for(f, BOB, "e", &a[2]), 0);
+	wait_for(f, &a[2], 3000);
+	assert_int_equal(a[0].error, -ETIMEDOUT);
+	assert_int_equal(a[2].error, 0);
+	/* What waited is refused, and what comes. */
+	wait_for(f, &a[1], 3000);
+	assert_int_equal(a[1].error, -EBUSY);
+	assert_int_equal(call_for(f, EVE, "e", &a[3]), -EBUSY);
+	run_for(f, 150);
+	assert_int_equal(call_for(f, EVE, "e", &a[3]), -EBUSY);
+	assert_return_code(call_for(f, BOB, "e", &a[3]), 0);
+	wait_for(f, &a[3], 3000);
+	assert_int_equal(a[3].error, 0);
+
+	kill(tracer, SIGKILL); /* lets go */
+	waitpid(tracer, NULL, 0);
+	run_for(f, 100);
+	assert_return_code(call_for(f, EVE, "e", &a[4]), 0);
+	wait_for(f, &a[4], 3000);
+	assert_int_equal(a[4].error, 0);
+	for (size_t i = 0; i < 5; i++)
+		answer_done(&a[i]);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +478,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_free_cancels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unkillable_child_is_abandoned, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_who_had_least_comes_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_who_made_children_hang_is_not_served,
+						setup_two, teardown),
 	};
 
 	if (argc == 3 && !strcmp(argv[1], "--child"))

@@ -157,6 +157,44 @@ static void long_strings_are_cut_between_characters(void **state)
 	assert_int_equal(len, sizeof(text));
 }
 
+/* A string of len bytes that differs from all others. */
+static size_t interned(struct pp_strings *s, unsigned int i, size_t len)
+{
+	static char text[PP_STRING_MAX];
+	const char *kept;
+	size_t got;
+	uint32_t id;
+
+	memset(text, 'x', len);
+	memcpy(text, &i, sizeof(i));
+	assert_int_equal(pp_strings_get(s, text, len, &id), 0);
+	kept = pp_strings_text(s, id, &got);
+	assert_memory_equal(kept, text, got);
+	return got;
+}
+
+static void long_strings_share_a_budget(void **state)
+{
+	struct pp_store *store = *state;
+	uint64_t before = pp_counters[PP_C_strings_cut];
+	const unsigned int fit = PP_STRINGS_LONG_BYTES / (PP_STRING_MAX + 16);
+
+	for (unsigned int i = 0; i < fit; i++)
+		assert_int_equal(interned(store->strings, i, PP_STRING_MAX), PP_STRING_MAX);
+	assert_int_equal(pp_counters[PP_C_strings_cut], before);
+	for (unsigned int i = fit; i < fit + 100; i++)
+		assert_int_equal(interned(store->strings, i, PP_STRING_MAX), PP_STRING_SHORT_MAX);
+	assert_int_equal(pp_counters[PP_C_strings_cut], before + 100);
+	/* Those that are there stay whole, and short ones are nobody's concern. */
+	assert_int_equal(interned(store->strings, 0, PP_STRING_MAX), PP_STRING_MAX);
+	assert_int_equal(interned(store->strings, 0, PP_STRING_SHORT_MAX), PP_STRING_SHORT_MAX);
+	assert_int_equal(pp_counters[PP_C_strings_cut], before + 100);
+	assert_true(pp_strings_bytes(store->strings) < 2 * PP_STRINGS_LONG_BYTES);
+	/* Nobody needs them: there is room again. */
+	pp_store_collect(store);
+	assert_int_equal(interned(store->strings, fit, PP_STRING_MAX), PP_STRING_MAX);
+}
+
 static void strings_are_bounded(void **state)
 {
 	_cleanup_(pp_strings_freep) struct pp_strings *s = NULL;
@@ -430,6 +468,7 @@ int main(void)
 		TEST(strings_are_kept_once),
 		TEST(swept_strings_keep_their_ids),
 		TEST(long_strings_are_cut_between_characters),
+		TEST(long_strings_share_a_budget),
 		TEST(strings_are_bounded),
 		TEST(frames_are_kept_once),
 		TEST(names_may_come_later),

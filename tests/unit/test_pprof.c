@@ -409,6 +409,32 @@ static void names_at_the_limit_survive(void **state)
 			 strlen("py:::") + 2 * 4 * PP_STRING_MAX);
 }
 
+/* Escaped to four times their length they are more than the table of strings may hold. */
+static void crowded_tables_cut_long_names(void **state)
+{
+	struct world *w = *state;
+	_cleanup_(free_profile) Pprof__Profile *p = NULL;
+	char name[PP_STRING_SHORT_MAX + 1];
+	size_t cut = 0;
+
+	memset(name, 0xff, PP_STRING_SHORT_MAX);
+	name[PP_STRING_SHORT_MAX] = 0;
+	for (int i = 0; i < 3000; i++) {
+		snprintf(name, 16, "%d", i);
+		name[strlen(name)] = (char)0xff;
+		add(w, 1, child(w, 0, frame(w, PP_KIND_PYTHON, name, name, "")), PP_END_ROOT, 1);
+	}
+	add(w, 2, child(w, 0, frame(w, PP_KIND_PYTHON, "honest", "/h.py", "")), PP_END_ROOT, 1);
+	p = written(w);
+	assert_well_formed(p);
+	assert_int_equal(p->n_sample, 3001);
+	assert_int_equal(p->n_comment, 3);
+	assert_int_equal(sscanf(text(p, p->comment[2]), "names cut %zu", &cut), 1);
+	assert_in_range(cut, 3000, 9000);
+	assert_location(p, p->sample[3000], 0, "honest", "py::honest:/h.py", "/h.py", "[python]",
+			0);
+}
+
 static void the_result_is_bounded(void **state)
 {
 	struct world *w = *state;
@@ -446,6 +472,7 @@ int main(void)
 		TEST(a_big_profile_adds_up),
 		TEST(the_deepest_stack_is_whole),
 		TEST(names_at_the_limit_survive),
+		TEST(crowded_tables_cut_long_names),
 		TEST(the_result_is_bounded),
 	};
 

@@ -13,24 +13,12 @@ import ctypes
 import os
 import sys
 import time
-import types
+
+from life import named
 
 # number: (its parent, when the parent ends)
 WORKERS = {1: 0, 2: 0, 3: 1, 4: 2}
 ORPHANED = 4
-
-
-def spin():
-    total = 0
-    for number in range(2000):
-        total += number
-    return total
-
-
-def named(name, number):
-    """A function of its own, and so a trampoline of its own."""
-    code = spin.__code__.replace(co_name=name, co_qualname=name, co_filename=f"<life {number}>")
-    return types.FunctionType(code, {"range": range})
 
 
 def kept(number):

@@ -13,7 +13,8 @@ import ctypes
 import os
 import sys
 import time
-import types
+
+from life import named, spin
 
 LIFE_SECONDS = 0.6
 EXECS = 4
@@ -22,18 +23,6 @@ PERF = ("-X", "perf")
 
 # What becomes of the map before the pid is used again, and who uses it then.
 REUSES = ("as it is", "another user's", "linked", "as it is, by a program that writes none")
-
-
-def spin():
-    total = 0
-    for number in range(2000):
-        total += number
-    return total
-
-
-def named(name, number):
-    code = spin.__code__.replace(co_name=name, co_qualname=name, co_filename=f"<life {number}>")
-    return types.FunctionType(code, {"range": range})
 
 
 def call(function, times):

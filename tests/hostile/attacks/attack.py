@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the attacks share: trampolines whose names go where the attacker wants them to go."""
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -8,6 +9,7 @@ import sys
 HOME = sys.argv[1]  # the attacker's own directory
 ARGUMENTS = sys.argv[2:]
 MAP = f"/tmp/perf-{os.getpid()}.map"
+DUMP = f"/tmp/jit-{os.getpid()}.dump"
 
 TEXT = """
 def leaf_{n}():
@@ -45,6 +47,29 @@ def spin(also=None):
             also()
 
 
+def activate_unnamed():
+    """Trampolines without a perf map: what else there is has to name them."""
+    with contextlib.suppress(FileExistsError):  # a leftover of somebody else's will do
+        os.mkdir(MAP)
+    activate()
+
+
+def map_as_code(fd):
+    """Maps a file's first page executable, as writers of jitdumps do to be noticed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    where = libc.mmap(None, 4096, 5, 2, fd, ctypes.c_long(0))
+    if where == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "mmap")
+    return where
+
+
+def show_dump(fd):
+    """Maps and unmaps it: a jitdump is looked for from then on, among what is held open."""
+    libc = ctypes.CDLL(None)
+    libc.munmap(ctypes.c_void_p(map_as_code(fd)), ctypes.c_size_t(4096))
+
+
 def die_with_parent():
     ctypes.CDLL(None).prctl(1, 9)
 
@@ -79,10 +104,10 @@ def mount(source, target, flags, kind=None):
         raise OSError(ctypes.get_errno(), "mount", target)
 
 
-def hold(path, flags):
+def hold(path, flags, like=MAP):
     """Somebody's file, open, under the name of this process's map."""
     own_mounts()
-    name = os.path.join(HOME, os.path.basename(MAP))
+    name = os.path.join(HOME, os.path.basename(like))
     with open(name, "w", encoding="ascii"):
         pass
     mount(path, name, BIND)

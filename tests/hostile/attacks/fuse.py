@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A file that is a FUSE server: this process answers what is asked of it, as it likes.
 
-    fuse.py --mount COMMAND...   as root: mounts one over /tmp/perf-PID.map, in a mount namespace of its
-                                 own, and becomes the command, which is handed the descriptor
-    serve(...)                   as the attacker: answers
+    fuse.py --mount WHAT COMMAND...  as root: mounts one over /tmp/perf-PID.map (map) or
+                                     /tmp/jit-PID.dump (dump), in a mount namespace of its own, and
+                                     becomes the command, which is handed the descriptor
+    File(...)                        as the attacker: answers
 
 Only what a single regular file needs of the protocol (linux/fuse.h).
 """
@@ -21,10 +22,13 @@ HEADER = struct.Struct("<IIQQIIII")
 BUFFER = 1 << 20
 
 
-def mount(command):
-    """Lays the file over the perf map that this process will have."""
+PATHS = {"map": "/tmp/perf-{}.map", "dump": "/tmp/jit-{}.dump"}
+
+
+def mount(what, command):
+    """Lays the file over the perf map or the jitdump that this process will have."""
     libc = ctypes.CDLL(None, use_errno=True)
-    path = f"/tmp/perf-{os.getpid()}.map"
+    path = PATHS[what].format(os.getpid())
     uid = next(int(word[8:]) for word in command if word.startswith("--reuid="))
     try:
         fd = os.open("/dev/fuse", os.O_RDWR)
@@ -114,4 +118,4 @@ class File:
 
 
 if __name__ == "__main__" and sys.argv[1:2] == ["--mount"]:
-    mount(sys.argv[2:])
+    mount(sys.argv[2], sys.argv[3:])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Too much of what is ordinary: KIND."""
 
+import mmap
 import os
 import sys
 import time
@@ -57,16 +58,15 @@ def program(name, text):
 def execs():
     """Programs that end at once, from several processes."""
     path = program("ends", b"\xb8\x3c\0\0\0\x31\xff\x0f\x05")  # exit(0)
-    for _ in range(3):
-        if os.fork() == 0:
-            break
-    n = 0
+    counts = mmap.mmap(-1, mmap.PAGESIZE)
+    number = next((n for n in range(1, 4) if os.fork() == 0), 0)
+    own = memoryview(counts).cast("Q")
     started = time.monotonic()
     while True:
         os.waitpid(os.posix_spawn(path, ["ends"], {}), 0)
-        n += 1
-        if n % 500 == 0:
-            print(f"ran {4 * n / (time.monotonic() - started):.0f}", flush=True)
+        own[number] += 1
+        if number == 0 and own[0] % 100 == 0:
+            print(f"ran {sum(own[:4])} {time.monotonic() - started:.1f}", flush=True)
 
 
 def processes():
