@@ -264,7 +264,7 @@ $(B)/pyprofctl: $(B)/client/main.o $(CLIENT_A)
 # A unit test that includes the client's headers is linked with the client, any other with the
 # daemon (all of it but main).
 CLIENT_TESTS := $(if $(UNIT_C),$(patsubst %.c,$(B)/%,$(shell \
-	grep -lE '^.include "(lib|formats|tui|commands)[./]' $(UNIT_C))))
+	grep -lE '^.include "(lib|formats|remote|tui|commands)[./]' $(UNIT_C))))
 $(addsuffix .o,$(CLIENT_TESTS)): INCLUDES = $(CLIENT_INCLUDES)
 $(CLIENT_TESTS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(CLIENT_A)
 	$(call say,LD,$@)

@@ -19,6 +19,8 @@ int pp_cmd_record(struct pp_global *g, int argc, char **argv);
 int pp_cmd_report(struct pp_global *g, int argc, char **argv);
 int pp_cmd_doctor(struct pp_global *g, int argc, char **argv);
 int pp_cmd_ps(struct pp_global *g, int argc, char **argv);
+int pp_cmd_enable(struct pp_global *g, int argc, char **argv);
+int pp_cmd_disable(struct pp_global *g, int argc, char **argv);
 int pp_cmd_status(struct pp_global *g, int argc, char **argv);
 
 /* A line on stderr, as the program. Returns code: `return pp_fail(PP_EXIT_USAGE, "...")`. */

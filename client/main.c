@@ -17,6 +17,8 @@ static const struct {
 	{ "report", pp_cmd_report, "call trees and tables of what was sampled" },
 	{ "ps", pp_cmd_ps, "the Pythons, whether they can be named, and the remedy" },
 	{ "doctor", pp_cmd_doctor, "a close look at Pythons: what keeps names away" },
+	{ "enable", pp_cmd_enable, "turn a running Python's trampolines on (3.14 and later)" },
+	{ "disable", pp_cmd_disable, "turn them off" },
 	{ "status", pp_cmd_status, "the daemon's state, loss and every counter" },
 };
 
