@@ -24,6 +24,7 @@ static const char usage[] =
 	"      --flat            one line a function, by its own cost\n"
 	"      --python          Python functions only; C code and the kernel cost their caller\n"
 	"      --lines           each line of a Python function by itself\n"
+	"      --lines-of NAME   only the lines of the Python functions of this qualified name\n"
 	"  -p, --pid PID         this process; with --tree its descendants too\n"
 	"      --command NAME, --uid UID   filters\n" PP_LABEL_USAGE
 	"  -d, --duration SECS   record now, for so long; -F, --frequency HZ: at this rate (99)\n"
@@ -89,6 +90,7 @@ enum {
 	OPT_FLAT,
 	OPT_PYTHON,
 	OPT_LINES,
+	OPT_LINES_OF,
 	OPT_TREE,
 	OPT_COMMAND,
 	OPT_UID,
@@ -103,6 +105,7 @@ static const struct option options[] = {
 	{ "flat", no_argument, NULL, OPT_FLAT },
 	{ "python", no_argument, NULL, OPT_PYTHON },
 	{ "lines", no_argument, NULL, OPT_LINES },
+	{ "lines-of", required_argument, NULL, OPT_LINES_OF },
 	{ "tree", no_argument, NULL, OPT_TREE },
 	{ "command", required_argument, NULL, OPT_COMMAND },
 	{ "uid", required_argument, NULL, OPT_UID },
@@ -128,6 +131,8 @@ static int parse(struct report *rep, struct pp_global *g, int argc, char **argv)
 			rep->options.view |= PP_VIEW_PYTHON;
 		else if (c == OPT_LINES)
 			rep->options.view |= PP_VIEW_LINES;
+		else if (c == OPT_LINES_OF)
+			rep->options.function = optarg;
 		else if (c == OPT_TREE)
 			rep->filter.tree = true;
 		else if (c == OPT_COMMAND)
@@ -256,6 +261,15 @@ static int ask(struct report *rep, const struct pp_global *g, struct pp_figures 
 	return pp_capture_profile(&capture, ret);
 }
 
+/* Whether a function that is asked for is there at all. */
+static bool has_function(const struct report *rep, const struct pp_profile *p)
+{
+	for (uint32_t i = PP_FRAME_FIRST; i < p->nr_frames; i++)
+		if (pp_report_has(p, &rep->options, i))
+			return true;
+	return false;
+}
+
 static void print_head(const struct pp_figures *f)
 {
 	char figures[160];
@@ -275,6 +289,9 @@ static int print(const struct report *rep, const struct pp_global *g, const stru
 	json_t *j = NULL;
 	int r;
 
+	if (rep->options.function && !has_function(rep, p))
+		return pp_fail(PP_EXIT_NO_SAMPLES, "no sample has a Python function %s",
+			       rep->options.function);
 	if (g->json) {
 		r = pp_report_json(&j, p, &rep->options);
 		if (r < 0)
@@ -283,8 +300,11 @@ static int print(const struct report *rep, const struct pp_global *g, const stru
 		return pp_print_json(j);
 	}
 	print_head(f);
-	r = rep->flat ? pp_flat_write(stdout, p, &rep->options)
-		      : pp_tree_write(stdout, p, &rep->options);
+	if (rep->options.function)
+		r = pp_lines_write(stdout, p, &rep->options);
+	else
+		r = rep->flat ? pp_flat_write(stdout, p, &rep->options)
+			      : pp_tree_write(stdout, p, &rep->options);
 	if (r < 0)
 		return pp_fail_errno(r, "report");
 	return pp_finish_stdout();
@@ -306,6 +326,10 @@ int pp_cmd_report(struct pp_global *g, int argc, char **argv)
 	r = parse(&rep, g, argc, argv);
 	if (r >= 0)
 		return r;
+	if (rep.options.function) {
+		rep.options.view = PP_VIEW_PYTHON | PP_VIEW_LINES;
+		rep.options.group = PP_GROUP_SYMBOL;
+	}
 	r = rep.input ? read_file(&rep, &figures, &p) : ask(&rep, g, &figures, &p);
 	return r ?: print(&rep, g, &figures, p);
 }

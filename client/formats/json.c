@@ -74,7 +74,8 @@ static int add_rows(json_t *rows, const struct pp_profile *p, const struct pp_re
 	for (size_t i = 0; r >= 0 && i < t->nr_rows; i++) {
 		if (pp_percent(t->rows[i].total, t->total) < o->percent_limit)
 			break;
-		r = add_row(rows, p, &t->rows[i], o, t->total);
+		if (pp_report_has(p, o, t->rows[i].sample))
+			r = add_row(rows, p, &t->rows[i], o, t->total);
 	}
 	return r;
 }
@@ -136,7 +137,7 @@ int pp_report_json(json_t **ret, const struct pp_profile *p, const struct pp_rep
 	if (!j)
 		return -ENOMEM;
 	r = add_rows(json_object_get(j, "rows"), p, o);
-	if (r >= 0)
+	if (r >= 0 && !o->function)
 		r = add_tree(json_object_get(j, "tree"), p, o);
 	if (r < 0) {
 		json_decref(j);

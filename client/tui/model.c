@@ -109,13 +109,14 @@ static int update_functions(struct pp_top *t, const struct pp_profile *p)
 	return r;
 }
 
-/* The lines of one function: where its samples were taken, and from where it called. */
+/* The lines of one function: where its samples were taken, and from where it called. What the
+ * interpreter, C code and the kernel cost is the line's for which they work. */
 static int update_lines(struct pp_top *t, const struct pp_profile *p)
 {
 	_cleanup_(pp_table_freep) struct pp_table *table = NULL;
 	int r;
 
-	r = make_table(t, p, t->view | PP_VIEW_LINES, &table);
+	r = make_table(t, p, PP_VIEW_PYTHON | PP_VIEW_LINES, &table);
 	if (r < 0)
 		return r;
 	t->total = table->total;

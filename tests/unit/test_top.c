@@ -81,10 +81,11 @@ static void test_lines(void **state)
 	struct fixture *f = *state;
 
 	test_add(f->p, 13, "py;py::main:/b.py:7;py::loop:/b.py:3", NULL, 100);
-	test_add(f->p, 13, "py;py::main:/b.py:7;py::loop:/b.py:2", NULL, 60);
+	test_add(f->p, 13, "py;py::main:/b.py:7;py::loop:/b.py:2", NULL, 40);
+	test_add(f->p, 13, "py;py::main:/b.py:7;py::loop:/b.py:2;eval;read;vfs_[k]", NULL, 20);
 	test_add(f->p, 13, "py;py::main:/b.py:8;py::loop:/b.py:3;py::hot:/a.py:1", NULL, 40);
 	show(f);
-	expect(f, 3, "  53.33   66.67  py::loop                    /b.py");
+	expect(f, 3, "  46.67   66.67  py::loop                    /b.py");
 	press(f, PP_KEY_ENTER);
 	assert_int_equal(f->top.mode, PP_TOP_LINES);
 	assert_int_equal(f->top.nr_lines, 2);
