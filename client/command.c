@@ -11,7 +11,7 @@
 #define EXIT_NOT_FOUND	  127
 #define EXIT_SIGNAL	  128
 
-static void run_child(char **argv, const sigset_t *mask, int hold, int exec_error)
+static void run_child(char **argv, bool trampolines, const sigset_t *mask, int hold, int exec_error)
 {
 	char go;
 	int r;
@@ -22,14 +22,15 @@ static void run_child(char **argv, const sigset_t *mask, int hold, int exec_erro
 		_exit(PP_EXIT_FAILED); /* nobody wants us to run */
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, mask, NULL);
-	setenv("PYTHONPERFSUPPORT", "1", 1);
+	if (trampolines)
+		setenv("PYTHONPERFSUPPORT", "1", 1);
 	execvp(argv[0], argv);
 	r = errno;
 	(void)!write(exec_error, &r, sizeof(r));
 	_exit(EXIT_NOT_FOUND);
 }
 
-int pp_command_hold(struct pp_command *c, char **argv, const sigset_t *mask)
+int pp_command_hold(struct pp_command *c, char **argv, bool trampolines, const sigset_t *mask)
 {
 	int hold[2], error[2];
 
@@ -44,7 +45,7 @@ int pp_command_hold(struct pp_command *c, char **argv, const sigset_t *mask)
 	c->pid = fork();
 	if (c->pid == 0) {
 		pp_close(hold[1]);
-		run_child(argv, mask, hold[0], error[1]);
+		run_child(argv, trampolines, mask, hold[0], error[1]);
 	}
 	pp_close(hold[0]);
 	pp_close(error[1]);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The command of `record -- COMMAND`: forked first and held, so that its sampling has begun before
- * its first instruction; then let go, with PYTHONPERFSUPPORT=1 in its environment.
+ * its first instruction; then let go. It runs as it would without us: nothing of its environment is
+ * changed unless that is asked for.
  */
 #pragma once
 
@@ -23,8 +24,9 @@ struct pp_command {
 		.hold = -1, .exec_error = -1 \
 	}
 
-/* mask: the signal mask that the command is to have. Returns an exit code. */
-int pp_command_hold(struct pp_command *c, char **argv, const sigset_t *mask);
+/* trampolines: with PYTHONPERFSUPPORT=1 in its environment. mask: the signal mask that it is to
+ * have. Returns an exit code. */
+int pp_command_hold(struct pp_command *c, char **argv, bool trampolines, const sigset_t *mask);
 /* Lets it go. Returns an exit code: as a shell, 127 where there is no such program, 126 where it
  * cannot be run. */
 int pp_command_start(struct pp_command *c, const char *name);

@@ -21,8 +21,7 @@ static const char usage[] =
 	"       pyprofctl record [OPTION ...] -- COMMAND [ARGUMENT ...]\n\n"
 	"Records every process of the machine that you may see, one process, or a command with "
 	"all\n"
-	"its descendants; Python commands get PYTHONPERFSUPPORT=1, so that their functions have "
-	"names.\n"
+	"its descendants, which runs as it would by itself.\n"
 	"Without -d it records until Ctrl-C, which keeps what there is, or until the process "
 	"ends.\n\n"
 	"  -a, --all             every process (the default)\n"
@@ -35,6 +34,9 @@ static const char usage[] =
 	"      --python          folded: Python functions only\n"
 	"      --lines           folded: with the lines of Python functions, "
 	"py::NAME:FILE:LINE\n"
+	"      --trampolines     with a COMMAND: PYTHONPERFSUPPORT=1 in its environment, for a "
+	"Python\n"
+	"                        whose own frames are not walked\n"
 	"      --json            the closing figures as JSON\n\n"
 	"With a COMMAND the exit code is the command's own, 128 + n if signal n killed it.\n";
 
@@ -42,7 +44,7 @@ struct record {
 	struct pp_filter filter;
 	int64_t duration_ms; /* < 0: no end */
 	int64_t frequency;
-	bool all, folded;
+	bool all, folded, trampolines;
 	unsigned int view;
 	const char *output;
 	char **command; /* NULL: none */
@@ -67,6 +69,10 @@ static int check(struct record *rec)
 			       rec->all		 ? "-a"
 			       : rec->filter.pid ? "-p"
 						 : "the filter");
+	if (rec->trampolines && !rec->command)
+		return pp_fail(PP_EXIT_USAGE,
+			       "--trampolines is for a command; `pyprofctl enable PID` turns those "
+			       "of a running Python on");
 	if (rec->filter.tree && !rec->filter.pid)
 		return pp_fail(PP_EXIT_USAGE, "--tree wants the process at its root: -p PID");
 	if (rec->view && !rec->folded)
@@ -86,7 +92,7 @@ static int check(struct record *rec)
 
 static int parse(struct record *rec, struct pp_global *g, int argc, char **argv)
 {
-	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON, OPT_LINES };
+	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON, OPT_LINES, OPT_TRAMPOLINES };
 	static const struct option options[] = {
 		PP_COMMON_OPTIONS,
 		PP_LABEL_OPTIONS,
@@ -99,6 +105,7 @@ static int parse(struct record *rec, struct pp_global *g, int argc, char **argv)
 		{ "output", required_argument, NULL, 'o' },
 		{ "python", no_argument, NULL, OPT_PYTHON },
 		{ "lines", no_argument, NULL, OPT_LINES },
+		{ "trampolines", no_argument, NULL, OPT_TRAMPOLINES },
 		{ 0 },
 	};
 	int c, r;
@@ -123,6 +130,8 @@ static int parse(struct record *rec, struct pp_global *g, int argc, char **argv)
 			rec->view |= PP_VIEW_PYTHON;
 		else if (c == OPT_LINES)
 			rec->view |= PP_VIEW_LINES;
+		else if (c == OPT_TRAMPOLINES)
+			rec->trampolines = true;
 		else if (!pp_filter_option(&rec->filter, c) &&
 			 (r = pp_common_option(g, c, usage)) >= 0)
 			return r;
@@ -230,7 +239,7 @@ static int record_command(struct record *rec, const struct pp_global *g, struct 
 	int64_t session;
 	int r;
 
-	r = pp_command_hold(&command, rec->command, &span->mask);
+	r = pp_command_hold(&command, rec->command, rec->trampolines, &span->mask);
 	if (r)
 		return r;
 	rec->filter.pid = command.pid;
