@@ -9,10 +9,20 @@
 
 #define RESTART_AND_REMOVE "remove the file and restart it"
 
+/* None of these says to call sys.activate_stack_trampoline() once more, or in a subinterpreter:
+ * CPython crashes after a second activation in one process (client/enable.c). */
+
 static const struct pp_remedy off = {
 	"trampolines are off",
 	"set PYTHONPERFSUPPORT=1 and restart it, or let it call "
 	"sys.activate_stack_trampoline(\"perf\")",
+};
+
+/* From 3.14 on it can be asked from outside. */
+static const struct pp_remedy off_asked = {
+	"trampolines are off",
+	"turn them on while it runs, with `pyprofctl enable` and its pid, or set "
+	"PYTHONPERFSUPPORT=1 and restart it",
 };
 
 static const struct pp_remedy off_spawned = {
@@ -24,8 +34,7 @@ static const struct pp_remedy off_spawned = {
 static const struct pp_remedy off_again = {
 	"nothing that runs has a trampoline: it was called before those were turned on, or they "
 	"were turned off again",
-	"set PYTHONPERFSUPPORT=1 and restart it, or let it call "
-	"sys.activate_stack_trampoline(\"perf\") once more and the functions anew",
+	"set PYTHONPERFSUPPORT=1 and restart it, or call those functions anew if they are still on",
 };
 
 static const struct pp_remedy late = {
@@ -37,14 +46,13 @@ static const struct pp_remedy late = {
 static const struct pp_remedy inner = {
 	"functions with trampolines call some that get none: in a subinterpreter, or after "
 	"sys.deactivate_stack_trampoline()",
-	"call sys.activate_stack_trampoline(\"perf\") in each subinterpreter, or once more",
+	"run that code outside subinterpreters, or restart it and leave trampolines on",
 };
 
 static const struct pp_remedy mixed = {
 	"some of its threads run without trampolines: they began before those were turned on, or "
 	"in another subinterpreter",
-	"set PYTHONPERFSUPPORT=1 and restart it; in a subinterpreter call "
-	"sys.activate_stack_trampoline(\"perf\") too",
+	"set PYTHONPERFSUPPORT=1 and restart it; code in subinterpreters gets none",
 };
 
 static const struct pp_remedy old = {
@@ -231,7 +239,9 @@ struct pp_remedy pp_remedy_find(const struct pp_remedy_facts *f)
 	if (is_old(f))
 		return old;
 	if (pp_remedy_trampolines(f) == PP_TRAMPOLINES_OFF && !f->entries && !f->inherited)
-		return f->spawned ? off_spawned : off;
+		return f->version >= PP_PYVERSION_ATTACH ? off_asked
+		       : f->spawned			 ? off_spawned
+							 : off;
 	if (stubs_unnamed(&f->coverage))
 		r = find_unnamed(f);
 	if (r.problem)
