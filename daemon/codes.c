@@ -38,6 +38,9 @@
  * only when it is replaced all the same: those of one drain, after so many. */
 #define UNCHANGED_ENOUGH 16
 
+/* Pending frames that are looked through for one of the sample in hand, which are the last. */
+#define SEARCHED_MAX 2048
+
 #define MODULE "[python]"
 
 int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_store *store,
@@ -177,6 +180,9 @@ void pp_codes_swept(struct pp_codes *cs)
 		uint64_t key, frame;
 		size_t i = 0;
 
+		for (size_t k = 0; k < c->nr_pending; k++)
+			if (!pp_frames_is_live(cs->store->frames, c->pending[k].stub))
+				c->pending[k].stub = PP_FRAME_UNKNOWN;
 		if (!c->cache)
 			continue;
 		/* One that is shared is swept once for each of its holders, and loses nothing by
@@ -336,6 +342,24 @@ uint32_t pp_codes_frame(struct pp_codes *cs, struct pp_process *p, const struct 
 	return pending_frame(cs, c, o, &pending);
 }
 
+void pp_codes_otherwise(struct pp_codes *cs, struct pp_process *p, uint32_t frame, uint32_t stub)
+{
+	struct pp_coded *c = p->codes;
+	struct pp_pending_code *w;
+
+	if (!c || !pp_frames_is_pending(cs->store->frames, frame))
+		return;
+	for (size_t i = c->nr_pending, n = 0; i-- > 0 && n < SEARCHED_MAX; n++) {
+		w = &c->pending[i];
+		if (w->frame != frame)
+			continue;
+		/* Samples that are judged together need not be of one code object. */
+		w->stub = !w->has_stub || w->stub == stub ? stub : PP_FRAME_UNKNOWN;
+		w->has_stub = true;
+		return;
+	}
+}
+
 size_t pp_codes_pending(const struct pp_codes *cs, uint64_t time_ns)
 {
 	size_t n = 0;
@@ -364,12 +388,19 @@ static bool name_by_object(struct pp_codes *cs, struct pp_coded *c, const struct
 	       pp_frames_resolve(cs->store->frames, p->frame, frame) == 0;
 }
 
+void pp_coded_unnamed(struct pp_codes *cs, const struct pp_pending_code *p, enum pp_counter why)
+{
+	if (p->stub && pp_frames_resolve(cs->store->frames, p->frame, p->stub) == 0)
+		return;
+	pp_count(why);
+	(void)pp_frames_give_up(cs->store->frames, p->frame);
+}
+
 void pp_coded_unread(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p)
 {
 	if (name_by_object(cs, c, p))
 		return;
-	pp_count(PP_C_codes_unnamed);
-	(void)pp_frames_give_up(cs->store->frames, p->frame);
+	pp_coded_unnamed(cs, p, PP_C_codes_unnamed);
 }
 
 void pp_coded_give_up(struct pp_codes *cs, struct pp_coded *c)

@@ -41,6 +41,10 @@ int pp_codes_runtime(struct pp_codes *cs, struct pp_process *p,
 uint32_t pp_codes_frame(struct pp_codes *cs, struct pp_process *p, const struct pp_pyframe_raw *raw,
 			uint32_t next_code, uint64_t time_ns);
 
+/* A perf map names the activation that this frame is of, too: that name is taken where the code
+ * object cannot be proven. frame: as pp_codes_frame gave it for the sample in hand. */
+void pp_codes_otherwise(struct pp_codes *cs, struct pp_process *p, uint32_t frame, uint32_t stub);
+
 /* Hooks of proc/processes.h. A child shares what its parent has until one of them learns more. */
 void pp_codes_forked(struct pp_codes *cs, struct pp_process *parent, struct pp_process *child);
 void pp_codes_gone(struct pp_codes *cs, struct pp_process *p);

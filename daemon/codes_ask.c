@@ -129,8 +129,7 @@ static bool name(struct pp_codes *cs, struct pp_coded *c, const struct pp_pendin
 		return true;
 	}
 	if (info->error != PP_CODE_FOUND || named_frame(cs, c, info, &frame) < 0) {
-		pp_count(PP_C_codes_unnamed);
-		(void)pp_frames_give_up(cs->store->frames, p->frame);
+		pp_coded_unnamed(cs, p, PP_C_codes_unnamed);
 		return true;
 	}
 	if (learnt) {
@@ -155,8 +154,7 @@ static bool settle(struct pp_codes *cs, struct pp_coded *c, const struct pp_pend
 		pp_coded_unread(cs, c, p);
 		return true;
 	}
-	pp_count(PP_C_codes_unproven);
-	(void)pp_frames_give_up(cs->store->frames, p->frame);
+	pp_coded_unnamed(cs, p, PP_C_codes_unproven);
 	return true;
 }
 

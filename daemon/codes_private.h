@@ -2,6 +2,7 @@
 /* The inside of pp_codes, for codes.c (lives and frames) and codes_ask.c (the reader). */
 #pragma once
 
+#include "base/counters.h"
 #include "codes.h"
 #include "proc/reader.h"
 #include "python/code_cache.h"
@@ -12,7 +13,8 @@ struct pp_pending_code {
 	uint64_t time_ns;	 /* of the first sample */
 	uint32_t place;		 /* the position, as the cache has it */
 	uint32_t frame;
-	bool has_print;
+	uint32_t stub; /* the frame that a perf map gives; 0: none */
+	bool has_stub, has_print;
 	bool proven;	    /* it is of the tenant */
 	uint32_t print;	    /* with has_print; else: */
 	uint32_t next_code; /* of the sample, or the lowest of several */
@@ -60,6 +62,8 @@ struct pp_codes {
 void pp_coded_forget(struct pp_coded *c);
 /* Makes the cache, which is there, the process's own. */
 int pp_coded_own(struct pp_coded *c);
+/* A pending frame gets no name from its code object, for that reason. */
+void pp_coded_unnamed(struct pp_codes *cs, const struct pp_pending_code *p, enum pp_counter why);
 /* The code object of a pending frame could not be read: its process has ended, or does not answer.
  */
 void pp_coded_unread(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p);

@@ -265,8 +265,10 @@ int pp_resolve_sample(struct pp_resolve *r, struct pp_process *p, const struct p
 	count_chain_end((enum pp_chain_end)s->chain_end);
 	if (!pp_merge(&in, &out))
 		pp_count(PP_C_chains_unplaced);
-	for (size_t i = 0; i < out.nr_pairs; i++)
+	for (size_t i = 0; i < out.nr_pairs; i++) {
+		pp_codes_otherwise(r->codes, p, out.pairs[i].python, out.pairs[i].stub);
 		compare(r, p, out.pairs[i]);
+	}
 	py = p->python;
 	if (py && py->is_python)
 		count_coverage(r, s, &py->coverage, &out);

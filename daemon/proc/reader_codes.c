@@ -10,9 +10,10 @@
  * A code object may end while it is read, and its strings with it. So it is looked at before and
  * after: if it was the same one, and there were references to it, then what was read between is
  * its own. One that is being made has a reference first and its fields a moment later, and until
- * then those of the one before: so all are looked at once more at the end. Whether it is the one
- * that was sampled is the daemon's to judge, by its number (3.12 and later) or its print: for that,
- * the number that the next one will get is read before all else.
+ * then those of the one before: so strings must have references too, and all are looked at once
+ * more at the end. Whether it is the one that was sampled is the daemon's to judge, by its number
+ * (3.12 and later) or its print: for that, the number that the next one will get is read before all
+ * else.
  *
  * An exec leaves another program in the process. The memory that was opened stays that of one; that
  * it is the right one is told by a random word of it.
@@ -341,7 +342,8 @@ static uint32_t read_string(struct memory *m, uint64_t address, struct pp_buf *o
 		return 0;
 	got = read_some(m, address, m->string, FIRST_READ);
 	if (got < l->str_ascii ||
-	    !has_flag(m, u64_at(m->string, l->type), STR_SUBCLASS, &m->str_type))
+	    !has_flag(m, u64_at(m->string, l->type), STR_SUBCLASS, &m->str_type) ||
+	    !is_alive(l, m->string))
 		return 0;
 	length = u64_at(m->string, l->str_length);
 	bits = u32_at(m->string, l->str_state) >> l->str_kind;

@@ -71,7 +71,7 @@ static uint64_t at(const void *p)
 
 static void set_ascii(struct str *s, const char *text)
 {
-	*s = (struct str){ .head.type = at(&str_type), .length = strlen(text), .state = ASCII };
+	*s = (struct str){ .head = { 1, at(&str_type) }, .length = strlen(text), .state = ASCII };
 	memcpy(s->ascii, text, strlen(text));
 }
 

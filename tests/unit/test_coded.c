@@ -283,6 +283,18 @@ static void one_that_stays_is_asked_for_once(_unused_ void **state)
 	first = frame_at(&self, 0);
 	settle();
 	assert_frame(first, "D.other", 10);
+	/* Samples of several CPUs come in any order. */
+	for (int i = 0; i < 20; i++) {
+		counter++;
+		(void)frame_at(&self, 0);
+		settle();
+	}
+	counter++;
+	replace("E.third");
+	first = frame_at(&self, 0);
+	assert_int_equal(frame_when(&self, 0, counter - 1), first);
+	settle();
+	assert_unnamed(first, PP_C_codes_unproven, before + 1);
 }
 
 /* Numbers that have run out prove nothing; BPF is told to take prints. */
@@ -338,6 +350,36 @@ static void another_print_is_another_code_object(_unused_ void **state)
 	assert_frame(known, "C.method", 10);
 }
 
+/* What a perf map says of the same activation stands where nothing is proven. */
+static void a_perf_map_s_name_serves_otherwise(_unused_ void **state)
+{
+	uint64_t before = pp_counters[PP_C_codes_unproven];
+	uint32_t stub, another, frame;
+
+	assert_int_equal(pp_store_python(store, "stub", 4, "/a/b.py", 7, 0, 10, &stub), 0);
+	assert_int_equal(pp_store_python(store, "more", 4, "/a/b.py", 7, 0, 10, &another), 0);
+	frame = frame_at(&self, 0);
+	pp_codes_otherwise(codes, &self, frame, stub);
+	settle();
+	assert_frame(frame, "C.method", 10);
+	counter++;
+	frame = frame_at(&self, 0);
+	pp_codes_otherwise(codes, &self, frame, stub);
+	replace("D.other");
+	settle();
+	assert_frame(frame, "stub", 0);
+	assert_int_equal(pp_counters[PP_C_codes_unproven], before);
+	/* Unless there are two. */
+	frame = frame_at(&self, 0);
+	pp_codes_otherwise(codes, &self, frame, stub);
+	assert_int_equal(frame_at(&self, 0), frame);
+	pp_codes_otherwise(codes, &self, frame, another);
+	pp_codes_otherwise(codes, &self, frame, another);
+	replace("E.third");
+	settle();
+	assert_unnamed(frame, PP_C_codes_unproven, before);
+}
+
 /* ---- Lives ----------------------------------------------------------------------------------- */
 
 static void a_child_has_its_parents_names(_unused_ void **state)
@@ -377,6 +419,19 @@ static void a_child_has_no_more_than_that(_unused_ void **state)
 	frame = frame_at(&other, 0);
 	settle();
 	assert_unnamed(frame, PP_C_codes_unnamed, before);
+	/* Nor what it has read since, with what both have sampled. */
+	pp_codes_gone(codes, &other);
+	pp_codes_gone(codes, &self);
+	assert_int_equal(pp_codes_runtime(codes, &self, &runtime), 0);
+	(void)frame_at(&self, 0);
+	counter += 5;
+	settle();
+	pp_codes_forked(codes, &self, &other);
+	frame = frame_when(&other, 0, counter - 2);
+	settle();
+	assert_unnamed(frame, PP_C_codes_unnamed, before + 1);
+	(void)frame_at(&self, 0);
+	settle();
 	/* Also where the parent's is in what they share. */
 	pp_codes_gone(codes, &other);
 	pp_codes_forked(codes, &self, &other);
@@ -385,7 +440,7 @@ static void a_child_has_no_more_than_that(_unused_ void **state)
 	settle();
 	frame = frame_at(&other, 0);
 	settle();
-	assert_unnamed(frame, PP_C_codes_unnamed, before + 1);
+	assert_unnamed(frame, PP_C_codes_unnamed, before + 2);
 }
 
 /* What was known of a code object names positions that come when it cannot be read any more. */
@@ -518,6 +573,7 @@ int main(int argc, char **argv)
 		TEST(numbers_that_run_out_prove_nothing),
 		TEST(a_print_proves_whenever_it_is_read),
 		TEST(another_print_is_another_code_object),
+		TEST(a_perf_map_s_name_serves_otherwise),
 		TEST(a_child_has_its_parents_names),
 		TEST(a_child_has_no_more_than_that),
 		TEST(the_dead_have_the_names_that_are_known),

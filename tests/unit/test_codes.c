@@ -250,8 +250,7 @@ static void pause_for(unsigned int turns)
 }
 
 /* A code object that ends and another that begins while it is read: a thread makes them at one
- * address, and their names, which are there for their time only, in one place. They begin as
- * CPython's do, with a reference to what has not got its fields yet. */
+ * address, and their names, which are there for their time only, in one place. */
 static void *replace(void *stop)
 {
 	static const char *const names[] = { "even", "odd" };
@@ -260,9 +259,9 @@ static void *replace(void *stop)
 		__atomic_store_n(&code.head.refs, 0, __ATOMIC_SEQ_CST);
 		pause_for(1000);
 		set_ascii(&name, names[n & 1]);
-		__atomic_store_n(&code.head.refs, 1, __ATOMIC_SEQ_CST);
-		pause_for(100);
 		__atomic_store_n(&code.version, n, __ATOMIC_SEQ_CST);
+		pause_for(1000);
+		__atomic_store_n(&code.head.refs, 1, __ATOMIC_SEQ_CST);
 		pause_for(2000);
 	}
 	return NULL;
@@ -349,6 +348,10 @@ static void strings_are_bounded_and_typed(_unused_ void **state)
 		assert_int_equal(ask_at(0), PP_CODE_BAD_NAME);
 		*fields[i] = before;
 	}
+	name.head.refs = 0; /* it has been freed */
+	assert_int_equal(ask_at(0), PP_CODE_BAD_NAME);
+	name.head.refs = 1;
+	assert_int_equal(ask_at(0), PP_CODE_FOUND);
 	name.state &= ~(1U << 5);
 	assert_int_equal(ask_at(0), PP_CODE_BAD_NAME);
 	name.state = COMPACT(3);
@@ -382,7 +385,7 @@ static void every_kind_of_string_becomes_bytes(_unused_ void **state)
 	static const uint16_t two[] = { 0x5b57, 0xdcff, 0xd800, '\n' };
 	static const uint32_t four[] = { 0x1d4b3, 0x7fffffff };
 
-	name = (struct str){ .head.type = at(&str_type), .length = 2, .state = COMPACT(1) };
+	name = (struct str){ .head = { 1, at(&str_type) }, .length = 2, .state = COMPACT(1) };
 	name.latin1[0] = 0xe9;
 	name.latin1[1] = 'a';
 	assert_int_equal(ask_at(0), PP_CODE_FOUND);
