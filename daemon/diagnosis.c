@@ -100,7 +100,7 @@ static const struct pp_map *find_interpreter(const struct pp_process *p)
 
 		if (map->kind != PP_MAP_FILE || !map->path)
 			continue;
-		if (o && o->state == PP_OBJECT_READY && o->info.python.runtime)
+		if (o && o->state == PP_OBJECT_READY && pp_elf_has_python(&o->info.python))
 			return map;
 		if (!named && pp_pyversion_from_path(map->path->text, &version))
 			named = map;
@@ -163,7 +163,7 @@ static void diagnosis(void *userdata, const struct pp_process *p, struct pp_api_
 		return;
 	facts = pp_python_facts(py, now_ns);
 	fill_build(p, ret);
-	ret->unwalked = pp_interps_problem(p);
+	ret->unwalked = pp_inspect_answer_text(pp_interps_problem(p));
 	ret->stub = py->exam.stub.form ? pp_stub_text(py->exam.stub.form) : NULL;
 	ret->endbr = py->exam.stub.endbr;
 	ret->map_state = state_text(facts.map);

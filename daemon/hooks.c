@@ -107,7 +107,7 @@ static void object_unref(void *userdata, void *object)
 
 static void learn_python(struct pp_manager *m, struct pp_process *p, const struct pp_object *o)
 {
-	if (o->state != PP_OBJECT_READY || !o->info.python.runtime)
+	if (o->state != PP_OBJECT_READY || !pp_elf_has_python(&o->info.python))
 		return;
 	pp_pythons_version(m->pythons, p, o->info.python.version);
 	want_python(m, p);
@@ -130,7 +130,7 @@ static void on_loaded(void *userdata, struct pp_object *o, int table_fd)
 
 	pp_unwind_loaded(m->unwind, o, table_fd);
 	pp_manager_pump_soon(m);
-	if (o->state != PP_OBJECT_READY || !o->info.python.runtime)
+	if (o->state != PP_OBJECT_READY || !pp_elf_has_python(&o->info.python))
 		return;
 	while ((p = pp_processes_next(m->processes, p)))
 		for (size_t i = 0; i < pp_process_nr_maps(p); i++)

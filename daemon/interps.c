@@ -5,6 +5,8 @@
 #include "base/counters.h"
 #include "elf/object.h"
 #include "presume.h"
+#include "proc/pylayout.h"
+#include "python/version.h"
 #include "trace/bpf.h"
 
 #include <string.h>
@@ -19,6 +21,17 @@ enum state {
 	ASKED,
 	KNOWN,
 	REFUSED,
+};
+
+/*
+ * A layout that BPF has. What processes say of themselves may be false, and each may say another
+ * thing: those that are known have places that none of them takes, and the others' are given away
+ * again.
+ */
+struct layout {
+	struct pp_layout layout;
+	bool fixed;
+	uint32_t users;
 };
 
 /* pp_process.interp */
@@ -41,8 +54,7 @@ struct pp_interps {
 	struct pp_reader *reader;
 	sd_event_source *timer;
 	struct interp *due;
-	struct pp_layout layouts[PP_LAYOUTS_MAX];
-	uint32_t nr_layouts;
+	struct layout layouts[PP_LAYOUTS_MAX];
 	struct pp_presume *presume;
 	struct pp_interps_hooks hooks;
 	void *userdata;
@@ -57,6 +69,22 @@ struct request {
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata);
 
+static int fix_layouts(struct pp_interps *is)
+{
+	uint32_t nr = 0;
+	int r = 0;
+
+	for (unsigned int minor = 0; minor <= UINT8_MAX && r >= 0; minor++) {
+		struct layout *l = &is->layouts[nr];
+
+		if (!pp_pylayout_known(minor, &l->layout))
+			continue;
+		r = pp_bpf_put_layout(is->bpf, nr++, &l->layout);
+		l->fixed = true;
+	}
+	return r;
+}
+
 int pp_interps_new(struct pp_interps **ret, sd_event *event, struct pp_bpf *bpf,
 		   struct pp_reader *reader, const struct pp_interps_hooks *hooks, void *userdata)
 {
@@ -70,6 +98,8 @@ int pp_interps_new(struct pp_interps **ret, sd_event *event, struct pp_bpf *bpf,
 	is->hooks = *hooks;
 	is->userdata = userdata;
 	r = pp_presume_new(&is->presume);
+	if (r >= 0)
+		r = fix_layouts(is);
 	if (r < 0)
 		return r;
 	r = sd_event_add_time_relative(event, &is->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC,
@@ -103,18 +133,38 @@ enum pp_walk pp_interps_walk(const struct pp_process *p)
 {
 	const struct interp *in = p->interp;
 
-	if (!in)
-		return PP_WALK_UNKNOWN;
-	if (in->entry.layout)
+	if (in && in->entry.layout)
 		return PP_WALK_YES;
-	return in->state == REFUSED ? PP_WALK_NO : PP_WALK_UNKNOWN;
+	return pp_interps_problem(p) == PP_INSPECT_OK ? PP_WALK_UNKNOWN : PP_WALK_NO;
 }
 
-const char *pp_interps_problem(const struct pp_process *p)
+/* Whether files that are named as an interpreter's are have been read, and none holds one. */
+static bool is_stripped(const struct pp_process *p)
+{
+	bool found = false;
+	uint32_t version;
+
+	for (size_t i = 0; i < pp_process_nr_maps(p); i++) {
+		const struct pp_map *map = &p->maps->maps[i];
+		const struct pp_object *o = map->object;
+
+		if (map->kind != PP_MAP_FILE || !map->path ||
+		    !pp_pyversion_from_path(map->path->text, &version))
+			continue;
+		if (!o || o->state == PP_OBJECT_NEW || o->state == PP_OBJECT_LOADING)
+			return false;
+		found = true;
+	}
+	return found;
+}
+
+enum pp_inspect_answer pp_interps_problem(const struct pp_process *p)
 {
 	const struct interp *in = p->interp;
 
-	return in && in->state == REFUSED ? pp_inspect_answer_text(in->answer) : NULL;
+	if (!in)
+		return is_stripped(p) ? PP_INSPECT_STRIPPED : PP_INSPECT_OK;
+	return in->state == REFUSED ? in->answer : PP_INSPECT_OK;
 }
 
 /* ---- What is due ----------------------------------------------------------------------------- */
@@ -158,17 +208,33 @@ static void inspect_at(struct pp_interps *is, struct interp *in, uint64_t due_ns
 
 /* ---- Installing ------------------------------------------------------------------------------ */
 
-/* The number of a layout + 1, 0 where there is no room for another. */
+/* The number of a layout + 1, 0 where there is no room for another. One that was not there stays
+ * only if an entry gets it next. */
 static uint32_t install_layout(struct pp_interps *is, const struct pp_layout *layout)
 {
-	for (uint32_t i = 0; i < is->nr_layouts; i++)
-		if (!memcmp(&is->layouts[i], layout, sizeof(*layout)))
+	uint32_t place = PP_LAYOUTS_MAX;
+
+	for (uint32_t i = 0; i < PP_LAYOUTS_MAX; i++) {
+		const struct layout *l = &is->layouts[i];
+
+		if (!l->fixed && !l->users)
+			place = MIN(place, i);
+		else if (!memcmp(&l->layout, layout, sizeof(*layout)))
 			return i + 1;
-	if (is->nr_layouts == PP_LAYOUTS_MAX ||
-	    pp_bpf_put_layout(is->bpf, is->nr_layouts, layout) < 0)
+	}
+	if (place == PP_LAYOUTS_MAX || pp_bpf_put_layout(is->bpf, place, layout) < 0)
 		return 0;
-	is->layouts[is->nr_layouts] = *layout;
-	return ++is->nr_layouts;
+	is->layouts[place].layout = *layout;
+	return place + 1;
+}
+
+/* The layout's number in an entry is another. */
+static void move_layout(struct pp_interps *is, uint32_t from, uint32_t to)
+{
+	if (to)
+		is->layouts[to - 1].users++;
+	if (from)
+		is->layouts[from - 1].users--;
 }
 
 static void set_entry(struct pp_interps *is, struct interp *in, const struct pp_interp *entry,
@@ -177,6 +243,7 @@ static void set_entry(struct pp_interps *is, struct interp *in, const struct pp_
 	if (!memcmp(&in->entry, entry, sizeof(*entry)) &&
 	    !memcmp(&in->runtime, runtime, sizeof(*runtime)))
 		return;
+	move_layout(is, in->entry.layout, entry->layout);
 	in->entry = *entry;
 	in->runtime = *runtime;
 	is->hooks.on_interp(is->userdata, in->process, entry->layout ? &in->runtime : NULL);
@@ -200,24 +267,47 @@ static void refuse(struct pp_interps *is, struct interp *in)
 	static const struct pp_code_runtime no_runtime;
 
 	in->state = REFUSED;
+	in->due_ns = pp_now_ns() + RETRY_MAX_NS;
 	set_entry(is, in, &none, &no_runtime);
 	if (!in->counted)
 		pp_count(PP_C_interps_refused);
 	in->counted = true;
 }
 
+/* One that is of no known kind stays that; the others may only just be starting. */
+static bool is_final(enum pp_inspect_answer answer)
+{
+	return answer == PP_INSPECT_VERSION || answer == PP_INSPECT_FREE_THREADED ||
+	       answer == PP_INSPECT_PYPY;
+}
+
 static void again(struct pp_interps *is, struct interp *in, uint64_t now_ns)
 {
 	uint64_t wait_ns = RETRY_MIN_NS << MIN(in->tries, 10U);
 
-	/* One that is of no known kind stays that; the others may only just be starting. */
-	if (in->answer == PP_INSPECT_VERSION || in->answer == PP_INSPECT_FREE_THREADED ||
-	    ++in->tries > TRIES_MAX) {
-		in->due_ns = now_ns + RETRY_MAX_NS;
+	if (is_final(in->answer) || ++in->tries > TRIES_MAX) {
 		refuse(is, in);
 	} else {
 		inspect_at(is, in, now_ns + MIN(wait_ns, (uint64_t)RETRY_MAX_NS));
 	}
+}
+
+static void know(struct pp_interps *is, struct interp *in, const struct pp_inspected *found)
+{
+	struct pp_interp entry = found->interp;
+
+	entry.layout = install_layout(is, &found->layout);
+	if (!entry.layout) {
+		in->answer = PP_INSPECT_LAYOUTS;
+		refuse(is, in);
+		return;
+	}
+	in->state = KNOWN;
+	set_entry(is, in, &entry, &found->runtime);
+	/* What is presumed outlasts the process, so its layout must. */
+	if (is->layouts[entry.layout - 1].fixed)
+		pp_presume_learn(is->presume, in->object, in->process, &in->what, &in->entry,
+				 &in->runtime);
 }
 
 static void on_inspected(void *userdata, int error, const struct pp_inspected *found)
@@ -225,20 +315,11 @@ static void on_inspected(void *userdata, int error, const struct pp_inspected *f
 	struct request *rq = userdata;
 	struct interp *in = rq->process->interp;
 	struct pp_interps *is = rq->interps;
-	struct pp_interp entry;
 
 	if (in->state == ASKED && in->object == rq->object && rq->process->alive) {
-		in->answer = error ? PP_INSPECT_LAYOUT : found->answer;
+		in->answer = error ? PP_INSPECT_UNREADABLE : found->answer;
 		if (!error && found->answer == PP_INSPECT_OK) {
-			entry = found->interp;
-			entry.layout = install_layout(is, &found->layout);
-			in->state = KNOWN;
-			set_entry(is, in, &entry, &found->runtime);
-			if (entry.layout)
-				pp_presume_learn(is->presume, in->object, in->process, &in->what,
-						 &in->entry, &in->runtime);
-			else
-				refuse(is, in);
+			know(is, in, found);
 		} else {
 			again(is, in, pp_now_ns());
 		}
@@ -322,7 +403,7 @@ void pp_interps_object(struct pp_interps *is, struct pp_process *p, const struct
 	const struct pp_elf_python *py = &o->info.python;
 	struct interp *in = p->interp;
 	struct pp_inspect what = { .version = py->version };
-	uint64_t bias;
+	uint64_t bias, now_ns = pp_now_ns();
 
 	if (!p->alive || !find_bias(p, o, &bias))
 		return;
@@ -339,7 +420,15 @@ void pp_interps_object(struct pp_interps *is, struct pp_process *p, const struct
 	in->object = o->id;
 	in->tries = 0;
 	presume(is, in);
-	ask(is, in, pp_now_ns());
+	if (!py->runtime) {
+		in->answer = PP_INSPECT_PYPY;
+		refuse(is, in);
+	} else if (in->state == REFUSED && in->due_ns > now_ns) {
+		/* Who maps one false runtime after the other waits between them. */
+		inspect_at(is, in, in->due_ns);
+	} else {
+		ask(is, in, now_ns);
+	}
 }
 
 void pp_interps_object_free(struct pp_interps *is, const struct pp_object *o)
@@ -381,13 +470,14 @@ void pp_interps_unnumbered(struct pp_interps *is, struct pp_process *p)
 	set_entry(is, in, &entry, &runtime);
 }
 
-void pp_interps_gone(_unused_ struct pp_interps *is, struct pp_process *p)
+void pp_interps_gone(struct pp_interps *is, struct pp_process *p)
 {
 	struct interp *in = p->interp;
 
 	if (!in)
 		return;
 	leave_due(in);
+	move_layout(is, in->entry.layout, 0);
 	free(in);
 	p->interp = NULL;
 }
@@ -397,10 +487,12 @@ void pp_interps_sampled(struct pp_interps *is, struct pp_process *p, enum pp_cha
 {
 	struct interp *in = p->interp;
 
-	if (!in || end == PP_CHAIN_COMPLETE || !p->alive)
+	if (!in || end == PP_CHAIN_COMPLETE || !p->alive || in->due_ns > now_ns)
 		return;
-	if (in->state != REFUSED || in->due_ns > now_ns || in->answer == PP_INSPECT_VERSION ||
-	    in->answer == PP_INSPECT_FREE_THREADED)
+	/* It may have begun to run; or have been begun anew, its threads' state in another place.
+	 */
+	if (!(in->state == REFUSED && !is_final(in->answer)) &&
+	    !(in->state == KNOWN && end == PP_CHAIN_FOREIGN))
 		return;
 	in->due_ns = now_ns + RETRY_MAX_NS;
 	ask(is, in, now_ns);

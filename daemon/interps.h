@@ -32,15 +32,14 @@ int pp_interps_new(struct pp_interps **ret, sd_event *event, struct pp_bpf *bpf,
 struct pp_interps *pp_interps_free(struct pp_interps *is);
 PP_DEFINE_CLEANUP(struct pp_interps *, pp_interps_free)
 
-/* p maps o, a file with a runtime, which has been read. */
+/* p maps o, a file with a runtime or PyPy's, which has been read. */
 void pp_interps_object(struct pp_interps *is, struct pp_process *p, const struct pp_object *o);
 void pp_interps_object_free(struct pp_interps *is, const struct pp_object *o);
 /* Hooks of proc/processes.h. */
 void pp_interps_forked(struct pp_interps *is, struct pp_process *parent, struct pp_process *child);
 void pp_interps_gone(struct pp_interps *is, struct pp_process *p);
 
-/* A sample of p came with its frames walked or not: where its interpreter ran nothing when it was
- * inspected, it may by now. */
+/* A sample of p came with its frames walked or not: what inspection has found may have changed. */
 void pp_interps_sampled(struct pp_interps *is, struct pp_process *p, enum pp_chain_end end,
 			uint64_t now_ns);
 
@@ -50,5 +49,5 @@ void pp_interps_unnumbered(struct pp_interps *is, struct pp_process *p);
 /* For BPF; layout 0 where p has no interpreter that is known. */
 struct pp_interp pp_interps_entry(const struct pp_process *p);
 enum pp_walk pp_interps_walk(const struct pp_process *p);
-/* Why p's frames are not walked, in a line; NULL: they are, or nothing is known yet. */
-const char *pp_interps_problem(const struct pp_process *p);
+/* Why p's frames are not walked; OK: they are, or nothing is known yet. */
+enum pp_inspect_answer pp_interps_problem(const struct pp_process *p);

@@ -413,6 +413,7 @@ struct pp_remedy_facts pp_python_facts(const struct pp_python *py, uint64_t now_
 		.entries = py->map_entries,
 		.coverage = py->coverage,
 		.walk = pp_interps_walk(p),
+		.unwalked = pp_interps_problem(p),
 		.inherited = py->inherited,
 		.no_arena = p->maps_known && !py->arena && p->born_ns + ARENA_NS < now_ns,
 		.spawned = p->cmdline && pp_remedy_is_spawned(p->cmdline->text, p->cmdline->len),

@@ -32,8 +32,13 @@ struct pp_elf_python {
 	/* As PY_VERSION_HEX has it. Level 0: only major and minor are known, by what the file
 	 * exports. 0: not known. */
 	uint32_t version;
-	uint32_t pad;
+	uint32_t pypy; /* no CPython: PyPy, of which nothing else is known */
 };
+
+static inline bool pp_elf_has_python(const struct pp_elf_python *py)
+{
+	return py->runtime || py->pypy;
+}
 
 struct pp_elf_info {
 	uint16_t type, machine; /* ET_*, EM_* */

@@ -14,6 +14,7 @@
 #define VERSION(minor)	  (3U << 24 | (uint32_t)(minor) << 16)
 #define DEBUG_COOKIE	  "xdebugpy" /* how _Py_DebugOffsets, the runtime's first member, begins */
 #define DEBUG_COOKIE_SIZE 8
+#define PYPY_SYMBOL	  "pypy_main_startup"
 
 /* Versions that do not say what they are are known by the functions that each added. */
 static const struct {
@@ -41,6 +42,8 @@ static void take_symbol(struct pp_elf *elf, const Elf64_Sym *sym, const char *na
 
 	if (!strcmp(name, "_PyRuntime"))
 		py->runtime = sym->st_value;
+	else if (!strcmp(name, PYPY_SYMBOL))
+		py->pypy = 1;
 	else if (!strcmp(name, "PyCode_Type"))
 		py->code_type = sym->st_value;
 	else if (!strcmp(name, "_Py_next_func_version")) /* a static one of 3.12 */
@@ -66,13 +69,14 @@ static int take_symbols(struct pp_elf *elf, const Elf64_Shdr *table, struct pp_e
 		return 0;
 	names = &elf->sections[table->sh_link];
 	r = pp_elf_section_load(elf, names, STRTAB_MAX, &strings);
+	/* Almost every file: the string table alone says no. */
+	if (r == 0 && !memmem(strings, names->sh_size, "_PyRuntime", sizeof("_PyRuntime")) &&
+	    !memmem(strings, names->sh_size, PYPY_SYMBOL, sizeof(PYPY_SYMBOL)))
+		return 0;
 	if (r == 0)
 		r = pp_elf_section_load(elf, table, SYMTAB_MAX, &symbols);
 	if (r < 0)
 		return r == -ENOMEM || r == -EIO ? r : 0;
-	/* Almost every file: the string table alone says no. */
-	if (!memmem(strings, names->sh_size, "_PyRuntime", sizeof("_PyRuntime")))
-		return 0;
 	for (size_t i = 0; i < table->sh_size / sizeof(Elf64_Sym); i++) {
 		const Elf64_Sym *sym = (const Elf64_Sym *)symbols + i;
 
@@ -109,7 +113,7 @@ int pp_find_runtime(struct pp_elf *elf, struct pp_elf_python *ret)
 	if (!ret->runtime && section)
 		ret->runtime = section->sh_addr;
 	if (!ret->runtime)
-		*ret = (struct pp_elf_python){ 0 };
+		*ret = (struct pp_elf_python){ .pypy = ret->pypy };
 	else
 		read_debug_offsets(elf, ret);
 	return 0;

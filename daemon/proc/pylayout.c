@@ -259,6 +259,29 @@ static void take_prints(const struct pp_code_offsets *code, struct pp_layout *c)
 	c->str_compact = code->str_compact;
 }
 
+/* Completes what the table or the description has said. */
+static int complete(struct pp_pylayout *l)
+{
+	if (l->interp_next_code)
+		l->chain.state_interp = l->state_interp;
+	take_prints(pp_code_offsets_find(l->version, l->free_threaded), &l->chain);
+	return bound_reads(&l->chain);
+}
+
+bool pp_pylayout_known(unsigned int minor, struct pp_layout *ret)
+{
+	struct pp_pylayout l;
+
+	if (minor < MINOR_MIN || minor > MINOR_MAX)
+		return false;
+	l = known[minor - MINOR_MIN];
+	l.version = 3U << 24 | minor << 16;
+	if (complete(&l) < 0)
+		return false;
+	*ret = l.chain;
+	return true;
+}
+
 int pp_pylayout_find(uint32_t version, const void *debug, size_t len, struct pp_pylayout *ret)
 {
 	uint32_t described = pp_pylayout_version(debug, len);
@@ -281,8 +304,5 @@ int pp_pylayout_find(uint32_t version, const void *debug, size_t len, struct pp_
 		if (r < 0)
 			return r;
 	}
-	if (ret->interp_next_code)
-		ret->chain.state_interp = ret->state_interp;
-	take_prints(pp_code_offsets_find(version, ret->free_threaded), &ret->chain);
-	return bound_reads(&ret->chain);
+	return complete(ret);
 }

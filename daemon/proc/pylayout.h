@@ -31,5 +31,7 @@ struct pp_pylayout {
  * inconsistent, or not what is known of its code objects).
  */
 int pp_pylayout_find(uint32_t version, const void *debug, size_t len, struct pp_pylayout *ret);
+/* The layout of CPython 3.minor as it is known, by which BPF walks; false: of none. */
+bool pp_pylayout_known(unsigned int minor, struct pp_layout *ret);
 /* What debug says the version is, or 0. */
 uint32_t pp_pylayout_version(const void *debug, size_t len);

@@ -134,15 +134,25 @@ struct pp_inspect {
 	uint32_t version;   /* 0: not known */
 };
 
+/* Why an interpreter's frames cannot be walked: X(name, text). */
+#define PP_INSPECT_REFUSALS(X)                                                 \
+	X(EARLY, "its interpreter runs nothing")                               \
+	X(VERSION, "this version's frames are not known")                      \
+	X(FREE_THREADED, "free-threaded builds of this version are not known") \
+	X(LAYOUT, "its interpreter is not laid out as its version's is")       \
+	X(LIBC, "its C library is not glibc")                                  \
+	X(SLOT, "where its threads keep their state was not found")            \
+	X(UNREADABLE, "its memory could not be read")                          \
+	/* Not by inspection: */                                               \
+	X(LAYOUTS, "too many unlike interpreters run here")                    \
+	X(STRIPPED, "no interpreter was found in its files")                   \
+	X(PYPY, "PyPy's frames are not known")
+
 enum pp_inspect_answer {
 	PP_INSPECT_OK,
-	PP_INSPECT_EARLY,	  /* it has no thread with a Python frame yet, or any more */
-	PP_INSPECT_VERSION,	  /* of a version that is not known */
-	PP_INSPECT_FREE_THREADED, /* a build without the GIL */
-	PP_INSPECT_LAYOUT,	  /* its structures are not what its version has */
-	PP_INSPECT_LIBC,	  /* its threads are not glibc's */
-	PP_INSPECT_SLOT,	  /* where its threads keep their state was not found */
-	PP_INSPECT_ANSWERS,
+#define X(name, text) PP_INSPECT_##name,
+	PP_INSPECT_REFUSALS(X) PP_INSPECT_ANSWERS,
+#undef X
 };
 /* One line for people, NULL for OK. */
 const char *pp_inspect_answer_text(enum pp_inspect_answer a);

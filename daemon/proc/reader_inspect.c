@@ -49,16 +49,11 @@ struct inspection {
 	bool slot_found;
 };
 
-static const char *const texts[] = {
-	[PP_INSPECT_OK] = NULL,
-	[PP_INSPECT_EARLY] = "its interpreter runs nothing",
-	[PP_INSPECT_VERSION] = "this version's frames are not known",
-	[PP_INSPECT_FREE_THREADED] = "free-threaded builds are not supported",
-	[PP_INSPECT_LAYOUT] = "its interpreter is not laid out as its version's is",
-	[PP_INSPECT_LIBC] = "its C library is not glibc",
-	[PP_INSPECT_SLOT] = "its threads' state was not found",
+static const char *const texts[PP_INSPECT_ANSWERS] = {
+#define X(name, text) [PP_INSPECT_##name] = (text),
+	PP_INSPECT_REFUSALS(X)
+#undef X
 };
-_Static_assert(ARRAY_SIZE(texts) == PP_INSPECT_ANSWERS, "every answer has its text");
 
 const char *pp_inspect_answer_text(enum pp_inspect_answer a)
 {
@@ -318,7 +313,7 @@ static enum pp_inspect_answer inspect(struct inspection *in)
 	enum pp_inspect_answer answer = PP_INSPECT_EARLY;
 
 	if (!peek(in, in->what.runtime, debug, sizeof(debug)))
-		return PP_INSPECT_LAYOUT;
+		return PP_INSPECT_UNREADABLE;
 	if (in->what.version || pp_pylayout_version(debug, sizeof(debug)))
 		return try_version(in, in->what.version, debug, sizeof(debug));
 	for (size_t i = 0; i < ARRAY_SIZE(silent) && answer != PP_INSPECT_OK; i++)

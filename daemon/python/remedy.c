@@ -60,6 +60,38 @@ static const struct pp_remedy old = {
 	"run it with Python 3.12 or later",
 };
 
+/*
+ * Its own frames cannot be walked. What else names it are trampolines: the first is said where it
+ * could have them and has not, the second where it cannot. What is to be done differs too.
+ */
+static const char *const unwalked_off[PP_INSPECT_ANSWERS] = {
+#define X(name, text) \
+	[PP_INSPECT_##name] = "its own frames cannot be read (" text "), and trampolines are off",
+	PP_INSPECT_REFUSALS(X)
+#undef X
+};
+
+static const char *const unwalked_old[PP_INSPECT_ANSWERS] = {
+#define X(name, text)                                                                    \
+	[PP_INSPECT_##name] = "its own frames cannot be read (" text "), and it has no " \
+			      "trampolines",
+	PP_INSPECT_REFUSALS(X)
+#undef X
+};
+
+static const char *const unwalked_remedies[PP_INSPECT_ANSWERS] = {
+	[PP_INSPECT_EARLY] = "wait until it runs something; where it does, restart it",
+	[PP_INSPECT_VERSION] = "run it with CPython 3.12 or later, or take a newer pyprofd",
+	[PP_INSPECT_FREE_THREADED] = "run it with a build that has the GIL",
+	[PP_INSPECT_LAYOUT] = "run it with a release build of CPython, not a debug or patched one",
+	[PP_INSPECT_LIBC] = "run it where the C library is glibc, not musl",
+	[PP_INSPECT_SLOT] = "run it with a release build of CPython 3.12 or later",
+	[PP_INSPECT_UNREADABLE] = "run pyprofd as root, with the capabilities its unit gives it",
+	[PP_INSPECT_LAYOUTS] = "end the Pythons of other builds, and restart it",
+	[PP_INSPECT_STRIPPED] = "run it with a CPython that exports its symbols",
+	[PP_INSPECT_PYPY] = "run it with CPython",
+};
+
 static const struct pp_remedy full = {
 	"its perf map is larger than what is kept of it",
 	"find what keeps making code (eval, exec, namedtuple), or restart it",
@@ -225,6 +257,27 @@ bool pp_remedy_is_walked(const struct pp_remedy_facts *f)
 	return f->walk == PP_WALK_YES;
 }
 
+/* It has no trampolines, and cannot have any. */
+static struct pp_remedy find_old(const struct pp_remedy_facts *f)
+{
+	if (!f->unwalked)
+		return old;
+	return (struct pp_remedy){ unwalked_old[f->unwalked], unwalked_remedies[f->unwalked] };
+}
+
+/* It could have trampolines. */
+static struct pp_remedy find_off(const struct pp_remedy_facts *f)
+{
+	struct pp_remedy r = f->spawned ? off_spawned : off;
+
+	/* Whose frames cannot be read cannot be asked either. */
+	if (f->unwalked)
+		r.problem = unwalked_off[f->unwalked];
+	else if (f->version >= PP_PYVERSION_ATTACH)
+		r = off_asked;
+	return r;
+}
+
 struct pp_remedy pp_remedy_find(const struct pp_remedy_facts *f)
 {
 	enum pp_covered covered = pp_coverage_judge(&f->coverage);
@@ -236,12 +289,10 @@ struct pp_remedy pp_remedy_find(const struct pp_remedy_facts *f)
 	/* It has run nothing that would tell. */
 	if (f->walk == PP_WALK_UNKNOWN && !f->coverage.shown && !f->coverage.missing)
 		return r;
-	if (is_old(f))
-		return old;
+	if (is_old(f) || f->unwalked == PP_INSPECT_PYPY)
+		return find_old(f);
 	if (pp_remedy_trampolines(f) == PP_TRAMPOLINES_OFF && !f->entries && !f->inherited)
-		return f->version >= PP_PYVERSION_ATTACH ? off_asked
-		       : f->spawned			 ? off_spawned
-							 : off;
+		return find_off(f);
 	if (stubs_unnamed(&f->coverage))
 		r = find_unnamed(f);
 	if (r.problem)

@@ -29,6 +29,7 @@ struct pp_remedy_facts {
 	uint32_t version; /* as version.h has it; 0: not known */
 	struct pp_coverage coverage;
 	enum pp_walk walk;
+	enum pp_inspect_answer unwalked; /* with PP_WALK_NO: why */
 	enum pp_pymap_state map;
 	enum pp_pymap_reason reason; /* with REFUSED */
 	bool map_full;		     /* a limit was reached */

@@ -341,6 +341,28 @@ static void test_remedies(void **state)
 		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_NO },
 		  "no trampolines",
 		  "3.12" },
+		/* Not walked: why not, and what helps: trampolines, where there can be any. */
+		{ { .version = PP_PYVERSION(3, 11),
+		    .walk = PP_WALK_NO,
+		    .unwalked = PP_INSPECT_STRIPPED },
+		  "(no interpreter was found in its files), and it has no trampolines",
+		  "exports its symbols" },
+		{ { .version = PP_PYVERSION(3, 16),
+		    .coverage = off,
+		    .walk = PP_WALK_NO,
+		    .unwalked = PP_INSPECT_VERSION },
+		  "(this version's frames are not known), and trampolines are off",
+		  "PYTHONPERFSUPPORT" },
+		{ { .coverage = off, .walk = PP_WALK_NO, .unwalked = PP_INSPECT_PYPY },
+		  "PyPy",
+		  "CPython" },
+		{ { .version = PP_PYVERSION(3, 16),
+		    .coverage = on,
+		    .entries = 9,
+		    .walk = PP_WALK_NO,
+		    .unwalked = PP_INSPECT_VERSION },
+		  NULL,
+		  NULL },
 	};
 
 	(void)state;
@@ -374,6 +396,25 @@ static void test_every_refusal_has_a_remedy(void **state)
 	}
 }
 
+/* Whether it could have trampolines or not. */
+static void test_every_unwalked_has_a_remedy(void **state)
+{
+	static const uint32_t versions[] = { PP_PYVERSION(3, 11), PP_PYVERSION(3, 14) };
+
+	(void)state;
+	for (int why = PP_INSPECT_OK + 1; why < PP_INSPECT_ANSWERS; why++)
+		for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
+			struct pp_remedy_facts facts = { .version = versions[i],
+							 .no_arena = true,
+							 .walk = PP_WALK_NO,
+							 .unwalked = (enum pp_inspect_answer)why };
+			struct pp_remedy r = pp_remedy_find(&facts);
+
+			assert_non_null(strstr(r.problem, pp_inspect_answer_text(facts.unwalked)));
+			assert_non_null(r.remedy);
+		}
+}
+
 static void test_spawned(void **state)
 {
 	/* As /proc/PID/cmdline has them, of 3.12 and 3.14. */
@@ -405,6 +446,7 @@ int main(void)
 		cmocka_unit_test(test_asleep),
 		cmocka_unit_test(test_remedies),
 		cmocka_unit_test(test_every_refusal_has_a_remedy),
+		cmocka_unit_test(test_every_unwalked_has_a_remedy),
 		cmocka_unit_test(test_spawned),
 	};
 
