@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * libFuzzer target: bytes as the memory of a process that says it has code objects. They lie at a
+ * fixed address of this process, and the reader reads them as it would another's: each answer must
+ * be whole, and no longer than a message.
+ *
+ * The first 8 bytes choose version, build, and whether only identities are wanted; the next 24 are
+ * an item; then comes the memory, whose first code object is at its beginning.
+ */
+#include "proc/reader_wire.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ARENA	    0x200000000000ULL
+#define ARENA_BYTES (64 * KIB)
+#define HEAD	    (8 + sizeof(struct pp_code_item))
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool condition)
+{
+	if (!condition)
+		__builtin_trap();
+}
+
+static void check_answer(const struct pp_reader_answer *a)
+{
+	size_t left = a->head.text_len[0];
+	const uint8_t *at = a->text.data;
+	struct pp_code_record r;
+
+	require(left <= PP_READER_TEXT_MAX);
+	while (left) {
+		require(left >= sizeof(r));
+		memcpy(&r, at, sizeof(r));
+		require(r.error < PP_CODE_ERRORS);
+		require(r.name_len <= PP_CODE_TEXT_MAX && r.file_len <= PP_CODE_TEXT_MAX);
+		require(r.line <= INT32_MAX);
+		require(left - sizeof(r) >= r.name_len + r.file_len);
+		at += sizeof(r) + r.name_len + r.file_len;
+		left -= sizeof(r) + r.name_len + r.file_len;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint8_t *arena;
+	static struct pp_opened self = { .dir = -1 };
+	struct pp_reader_answer a = { .fd = -1, .text = PP_BUF(PP_READER_TEXT_MAX) };
+	struct pp_reader_request q = { 0 };
+	struct pp_code_item items[4];
+
+	if (!arena) {
+		arena = mmap((void *)ARENA, ARENA_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		require(arena == (void *)ARENA);
+		self.dir = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		require(self.dir >= 0);
+	}
+	if (size < HEAD || size - HEAD > ARENA_BYTES)
+		return 0;
+	q.runtime.version = 3U << 24 | (8U + data[0] % 8U) << 16;
+	q.runtime.threaded = data[1] & 1;
+	q.runtime.next_code = data[2] & 1 ? ARENA + 8 : 0;
+	q.runtime.generation = data[3] & 1 ? ARENA : 0;
+	q.identities_only = data[4] & 1;
+	for (size_t i = 0; i < ARRAY_SIZE(items); i++)
+		items[i] =
+			(struct pp_code_item){ .code = ARENA + 512 * i, .position = ARENA + 200 };
+	memcpy(&items[1], data + 8, sizeof(items[1]));
+	items[3] = items[1]; /* one that is asked for twice */
+	memcpy(arena, data + HEAD, size - HEAD);
+	memset(arena + size - HEAD, 0, ARENA_BYTES - (size - HEAD));
+	if (pp_reader_do_codes(&self, &q, items, ARRAY_SIZE(items), &a) == 0)
+		check_answer(&a);
+	pp_buf_done(&a.text);
+	return 0;
+}
