@@ -257,6 +257,12 @@ bool pp_remedy_is_walked(const struct pp_remedy_facts *f)
 	return f->walk == PP_WALK_YES;
 }
 
+/* Its frames are walked, and their names are not to be had. */
+static const struct pp_remedy unread = {
+	"its code objects cannot be read: its memory is gone, hangs, or is not what it should be",
+	"restart it",
+};
+
 /* It has no trampolines, and cannot have any. */
 static struct pp_remedy find_old(const struct pp_remedy_facts *f)
 {
@@ -289,6 +295,8 @@ struct pp_remedy pp_remedy_find(const struct pp_remedy_facts *f)
 	/* It has run nothing that would tell. */
 	if (f->walk == PP_WALK_UNKNOWN && !f->coverage.shown && !f->coverage.missing)
 		return r;
+	if (f->walk == PP_WALK_YES && f->coverage.walked > f->coverage.shown)
+		return unread;
 	if (is_old(f) || f->unwalked == PP_INSPECT_PYPY)
 		return find_old(f);
 	if (pp_remedy_trampolines(f) == PP_TRAMPOLINES_OFF && !f->entries && !f->inherited)

@@ -335,6 +335,12 @@ static void test_remedies(void **state)
 		    .version = PP_PYVERSION(3, 11) },
 		  "no trampolines",
 		  "3.12" },
+		/* Walked, without a name to be had. */
+		{ { .coverage = { .bare = 90, .missing = 90, .walked = 90 },
+		    .version = PP_PYVERSION(3, 11),
+		    .walk = PP_WALK_YES },
+		  "code objects",
+		  "restart" },
 		/* Asleep: will be named; may be, for all that is known; will not be. */
 		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_YES }, NULL, NULL },
 		{ { .version = PP_PYVERSION(3, 11), .walk = PP_WALK_UNKNOWN }, NULL, NULL },

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Names that would drive a terminal: the process's, its thread's, its command line's, its functions'."""
+"""Names that would drive a terminal: the process's, its thread's, its command line's, its
+functions', by trampolines or by the interpreter's frames: HOW."""
 
 import ctypes
 import os
@@ -10,7 +11,7 @@ import attack
 
 EVIL = "\x1b]0;own\x07\x9b31m\r\x08\u202e\u2066"
 
-if len(attack.ARGUMENTS) == 0:
+if len(attack.ARGUMENTS) == 1:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], f"argument-{EVIL}\n{EVIL}"])
 libc = ctypes.CDLL(None)
 libc.prctl(15, b"\x1b]0;own\x07\x9b[2J\n")
@@ -29,7 +30,8 @@ def run():
         scope["evil"]()
 
 
-attack.activate()
+if attack.ARGUMENTS[0] == "trampolines":
+    attack.activate()
 threading.Thread(target=run, daemon=True).start()
 attack.ready()
 run()
