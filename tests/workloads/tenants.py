@@ -112,13 +112,19 @@ def interpreter(own):
         made = module.create(isolated=own)
     else:
         made = module.create("isolated" if own else "legacy")
-    return lambda text: module.run_string(made, text)
+
+    def there(text):
+        failed = module.run_string(made, text)
+        if failed:
+            sys.exit(f"the other interpreter: {failed}")
+
+    return there
 
 
 def other(first, seconds):
     """What the other interpreter runs: this file's functions, and some tenants."""
     with open(__file__, encoding="utf-8") as source:
-        text = source.read().partition("if __name__")[0]
+        text = source.read().rpartition("\nif __name__")[0]
     return f"__file__ = {__file__!r}\n{text}\nrun({first}, {seconds})\n"
 
 
