@@ -19,6 +19,10 @@ struct pp_files;
 struct pp_reader;
 struct pp_store;
 
+/* Files as mappings name them (device, inode, path): twice the objects, as a file may have two
+ * paths. */
+#define PP_SIGHTINGS_MAX 16384
+
 /* What the daemon knows of an object beyond elf/object.h: object->userdata. */
 struct pp_file {
 	struct pp_object *object;
