@@ -31,6 +31,7 @@
 #define PERFMAPS_BYTES	   (128 * MIB)
 #define TURN_SLOW_NS	   (50 * NSEC_PER_MSEC)	 /* the goal: never longer */
 #define CALLERS_WAIT_NS	   (250 * NSEC_PER_MSEC) /* then they come before samples, once */
+#define REST_USEC	   (50 * USEC_PER_MSEC)	 /* for that, at most */
 
 /* ---- The loop -------------------------------------------------------------------------------- */
 
@@ -55,7 +56,8 @@ void pp_manager_rate_changed(struct pp_manager *m)
 /*
  * Callers come after all that has to do with sampling. Where that does not end, as what happens on
  * the machine is more than there is CPU for, they would never come. So a source of their priority
- * says when they have had their turn; if that was long ago, the pump rests until it was.
+ * says when they have had their turn; if that was long ago, the pump rests until it was, for a
+ * moment at most: children's answers come before callers, too.
  */
 static int on_callers(_unused_ sd_event_source *s, void *userdata)
 {
@@ -65,7 +67,7 @@ static int on_callers(_unused_ sd_event_source *s, void *userdata)
 	if (!m->resting)
 		return 0;
 	m->resting = false;
-	(void)sd_event_source_set_enabled(m->drain_timer, SD_EVENT_ONESHOT);
+	set_time(m->drain_timer, LIFE_DELAY_USEC);
 	return sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
 }
 
@@ -76,7 +78,8 @@ static bool rest(struct pp_manager *m)
 	m->resting = pp_now_ns() > m->callers_ns + CALLERS_WAIT_NS;
 	if (!m->resting)
 		return false;
-	(void)sd_event_source_set_enabled(m->drain_timer, SD_EVENT_OFF);
+	set_time(m->drain_timer, REST_USEC);
+	(void)sd_event_source_set_enabled(m->drain_timer, SD_EVENT_ONESHOT);
 	(void)sd_event_source_set_enabled(m->life_timer, SD_EVENT_OFF);
 	(void)sd_event_source_set_enabled(m->life_io, SD_EVENT_OFF);
 	return true;
@@ -86,9 +89,15 @@ static int on_drain_timer(sd_event_source *s, _unused_ uint64_t usec, void *user
 {
 	struct pp_manager *m = userdata;
 
+	bool rested = m->resting;
+
 	pp_manager_pump(m);
+	if (rest(m))
+		return 0;
+	if (rested)
+		(void)sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
 	set_time(s, drain_interval(m));
-	return rest(m) ? 0 : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
 /* Records have begun to come: more will in a moment. */
