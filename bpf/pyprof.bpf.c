@@ -80,12 +80,11 @@ SEC("perf_event")
 int walk(struct bpf_perf_event_data *ctx)
 {
 	struct pp_walk *w = this_walk();
-	struct pp_cache *cache = this_cache();
 
-	if (!w || !cache)
+	if (!w)
 		return 0;
-	for (int i = 0; i < PP_FRAMES_PER_CALL; i++)
-		if (step(w, cache))
+	for (int i = 0; i < PP_FRAMES_PER_CALL / FRAMES_PER_STRIDE; i++)
+		if (stride())
 			return emit(w);
 	if (++w->calls < PP_WALK_CALLS_MAX)
 		return go_on(ctx, w);
