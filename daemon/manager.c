@@ -27,6 +27,7 @@
 #define DRAIN_SLOW_USEC	   (100 * USEC_PER_MSEC) /* up to FAST_FREQUENCY: 50 samples a CPU */
 #define DRAIN_FAST_USEC	   (20 * USEC_PER_MSEC)	 /* above: 200 samples a CPU, of up to 2 KB */
 #define FAST_FREQUENCY	   500			 /* Hz, of all sets together */
+#define STARTING_NS	   (2 * NSEC_PER_SEC)	 /* first samples say what to load: no waiting */
 #define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC)	 /* an exec is a burst of records */
 #define PERFMAPS_BYTES	   (128 * MIB)
 #define TURN_SLOW_NS	   (50 * NSEC_PER_MSEC)	 /* the goal: never longer */
@@ -37,7 +38,10 @@
 
 static uint64_t drain_interval(const struct pp_manager *m)
 {
-	return pp_sessions_rate(m->sessions) > FAST_FREQUENCY ? DRAIN_FAST_USEC : DRAIN_SLOW_USEC;
+	bool fast = pp_sessions_rate(m->sessions) > FAST_FREQUENCY ||
+		    pp_now_ns() < m->started_ns + STARTING_NS;
+
+	return fast ? DRAIN_FAST_USEC : DRAIN_SLOW_USEC;
 }
 
 /* From now on, not from when this turn began: however long a pump takes, there is time for others
@@ -148,7 +152,7 @@ static int add_sources(struct pp_manager *m)
 					    on_life_timer, m)) < 0 ||
 	    (r = sd_event_source_set_enabled(m->life_timer, SD_EVENT_OFF)) < 0 ||
 	    (r = sd_event_add_time_relative(m->event, &m->drain_timer, CLOCK_MONOTONIC,
-					    DRAIN_SLOW_USEC, accuracy, on_drain_timer, m)) < 0 ||
+					    DRAIN_FAST_USEC, accuracy, on_drain_timer, m)) < 0 ||
 	    (r = sd_event_add_defer(m->event, &m->callers, on_callers, m)) < 0 ||
 	    (r = sd_event_source_set_priority(m->callers, PP_CALLER_PRIORITY)) < 0)
 		return r;
