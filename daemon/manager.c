@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "elf/tablecache.h"
 #include "files.h"
 #include "ipc/server.h"
 #include "kernel.h"
@@ -205,6 +206,22 @@ static int new_kernel_side(struct pp_manager *m, const char **ret_problem)
 	return r < 0 ? r : m->per_cpu ? 0 : -ENOMEM;
 }
 
+/* Without it the daemon starts slower, and that is all. */
+static int new_cache(struct pp_manager *m)
+{
+	int dir = pp_tablecache_open_dir(m->config.state_dir), r;
+
+	if (dir < 0) {
+		pp_log_errno(PP_LOG_WARNING, dir, "unwind tables are not kept in %s/tables",
+			     m->config.state_dir);
+		return 0;
+	}
+	r = pp_tablecache_new(&m->cache, m->event, dir);
+	if (r < 0)
+		pp_close(dir);
+	return r;
+}
+
 static int new_rooms(struct pp_manager *m)
 {
 	struct pp_processes_config processes_config = { 0 };
@@ -217,7 +234,8 @@ static int new_rooms(struct pp_manager *m)
 	    (r = pp_pythons_new(&m->pythons, m->reader, m->store, PERFMAPS_BYTES)) < 0 ||
 	    (r = pp_kernel_new(&m->kernel, m->store)) < 0 ||
 	    (r = pp_unwind_new(&m->unwind, m->bpf, m->processes, m->config.tables_bytes)) < 0 ||
-	    (r = pp_files_new(&m->files, m->event, m->reader, m->processes, m->store,
+	    (r = new_cache(m)) < 0 ||
+	    (r = pp_files_new(&m->files, m->event, m->reader, m->processes, m->store, m->cache,
 			      &pp_manager_files_hooks, m)) < 0)
 		return r;
 	pp_unwind_set_files(m->unwind, m->files);
@@ -326,6 +344,7 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	sd_event_source_unref(m->sigint);
 	/* Children answer what is in flight as they go; profiles give back their processes. */
 	pp_files_stop(m->files);
+	pp_tablecache_free(m->cache);
 	pp_reader_free(m->reader);
 	pp_sessions_free(m->sessions);
 	pp_processes_free(m->processes);

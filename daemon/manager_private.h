@@ -20,6 +20,7 @@ struct pp_reader;
 struct pp_resolve;
 struct pp_sessions;
 struct pp_sideband;
+struct pp_tablecache;
 struct pp_unwind;
 
 struct pp_manager {
@@ -34,6 +35,7 @@ struct pp_manager {
 	struct pp_processes *processes;
 	struct pp_store *store;
 	struct pp_unwind *unwind;
+	struct pp_tablecache *cache; /* NULL: tables are not kept */
 	struct pp_files *files;
 	struct pp_pythons *pythons;
 	struct pp_kernel *kernel;
@@ -58,7 +60,7 @@ struct pp_manager {
 
 	/* What the last status call handed out. */
 	struct pp_api_counter truncated[PP_END_MAX];
-	struct pp_api_counter counters[16];
+	struct pp_api_counter counters[20];
 	struct pp_api_cpu *per_cpu;
 	const char *features[8];
 	/* What the last look at a Python handed out. */

@@ -102,7 +102,8 @@ bool pp_worker_owes(_unused_ const struct pp_worker *w, uid_t uid)
 }
 
 int pp_worker_load(_unused_ struct pp_worker *w, uid_t uid, _unused_ int fd,
-		   const struct pp_file_key *key, pp_elf_loaded_fn loaded, void *userdata)
+		   const struct pp_file_key *key, _unused_ int cached_fd, pp_elf_loaded_fn loaded,
+		   void *userdata)
 {
 	if (key->dev == UINT64_MAX) {
 		vdso.loaded = loaded;
@@ -233,7 +234,7 @@ static int start(_unused_ void **state)
 	owing = 0;
 	assert_int_equal(pp_processes_new(&processes, NULL, &hooks, NULL), 0);
 	assert_int_equal(pp_store_new(&store), 0);
-	return pp_files_new(&files, NULL, &reader, processes, store, &files_hooks, NULL);
+	return pp_files_new(&files, NULL, &reader, processes, store, NULL, &files_hooks, NULL);
 }
 
 static int stop(_unused_ void **state)
