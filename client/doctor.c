@@ -192,6 +192,10 @@ static void print_one(const json_t *d, bool color)
 		printf(LABEL "%s\n", "problem", "not known: it has hardly run so far");
 	if (json_object_get(p, "remedy"))
 		printf(LABEL "%s\n", "remedy", pp_print_text(&buf, p, "remedy", ""));
+	if (!json_object_get(p, "file_problem"))
+		return;
+	printf(LABEL "%s\n", "problem", pp_print_text(&buf, p, "file_problem", ""));
+	printf(LABEL "%s\n", "remedy", pp_print_text(&buf, p, "file_remedy", ""));
 }
 
 static int print(const struct pp_global *g, const json_t *parameters, int64_t pid)

@@ -135,11 +135,13 @@ static int add_labels(struct pp_cells *t, const json_t *p)
 	return r < 0 ? r : add_command(t, p);
 }
 
-static void print_remedy(const json_t *p, bool color)
+/* The keys are of the members that hold a problem and its remedy. */
+static void print_remedy(const json_t *p, const char *problem_key, const char *remedy_key,
+			 bool color)
 {
 	_cleanup_buf_ struct pp_buf problem = { 0 }, remedy = { 0 };
-	const char *what = pp_print_text(&problem, p, "problem", "");
-	const char *then = pp_print_text(&remedy, p, "remedy", "");
+	const char *what = pp_print_text(&problem, p, problem_key, "");
+	const char *then = pp_print_text(&remedy, p, remedy_key, "");
 
 	if (*what || *then)
 		printf("%s         %s%s%s%s\n", pp_color(color, PP_DIM), what,
@@ -162,8 +164,10 @@ static int print_cells(const struct pp_global *g, struct pp_cells *t, json_t **l
 	fputs(pp_color(g->color, PP_RESET), stdout);
 	for (size_t i = 0; i < nr; i++) {
 		pp_cells_write_row(t, i + 1, table->right, stdout);
-		if (table->remedies)
-			print_remedy(list[i], g->color);
+		if (!table->remedies)
+			continue;
+		print_remedy(list[i], "problem", "remedy", g->color);
+		print_remedy(list[i], "file_problem", "file_remedy", g->color);
 	}
 	return PP_EXIT_DONE;
 }

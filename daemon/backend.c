@@ -92,6 +92,11 @@ static void fill_counters(struct pp_manager *m, struct pp_api_status *ret)
 						    "--measure)" };
 	m->counters[n++] =
 		(struct pp_api_counter){ "unwind_tables", u.tables, "unwind tables loaded" };
+	m->counters[n++] = (struct pp_api_counter){ "unwind_made", pp_files_tables(m->files).made,
+						    "unwind tables made from files" };
+	m->counters[n++] =
+		(struct pp_api_counter){ "unwind_cached", pp_files_tables(m->files).cached,
+					 "unwind tables kept since an earlier start" };
 	m->counters[n++] = (struct pp_api_counter){ "unwind_bytes", u.bytes_used,
 						    "bytes of unwind tables and mappings" };
 	m->counters[n++] =

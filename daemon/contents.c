@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "elf/tablecache.h"
 #include "elf/worker.h"
 #include "natives.h"
 #include "proc/reader.h"
@@ -320,6 +321,48 @@ static void errand_free(struct errand *e)
 	free(e);
 }
 
+static void on_cached(void *userdata, _unused_ int error, int *fd)
+{
+	struct errand *e = userdata;
+	struct pp_file *file = pp_file_of(e->object);
+
+	file->opening = false;
+	file->cached_fd = TAKE_FD(*fd);
+	pp_contents_advance(e->files, file);
+	errand_free(e);
+}
+
+/* Whether the cache was asked for the table; without an answer the worker makes it. The vDSO, which
+ * has no identity, is another with every kernel. */
+static bool look_in_cache(struct pp_files *f, struct pp_file *file)
+{
+	struct errand *e;
+
+	if (!f->cache || file->cache_asked || file->keep_fd)
+		return false;
+	file->cache_asked = true;
+	e = errand_new(f, file->object);
+	if (e && pp_tablecache_get(f->cache, &file->object->key, on_cached, e) == 0) {
+		file->opening = true;
+		return true;
+	}
+	errand_free(e);
+	return false;
+}
+
+/* The file's table has come: from the cache, or it is one for the cache. */
+static void note_table(struct pp_files *f, const struct pp_file *file, int table_fd)
+{
+	const struct pp_elf_info *info = &file->object->info;
+
+	if (info->table_cached)
+		f->tables.cached++;
+	else
+		f->tables.made++;
+	if (f->cache && !info->table_cached && info->table_source && !file->keep_fd)
+		pp_tablecache_put(f->cache, &file->object->key, info, table_fd);
+}
+
 static void on_loaded(void *userdata, int error, const struct pp_elf_info *info, int table_fd)
 {
 	_cleanup_close_ int fd = table_fd;
@@ -342,6 +385,8 @@ static void on_loaded(void *userdata, int error, const struct pp_elf_info *info,
 		o->state = PP_OBJECT_READY;
 		o->has_table = fd >= 0;
 	}
+	if (fd >= 0)
+		note_table(e->files, pp_file_of(o), fd);
 	pp_file_of(o)->load_wanted = false;
 	pp_file_of(o)->load_after_ns = pp_now_ns() + RELOAD_NS;
 	e->files->hooks.on_loaded(e->files->userdata, o, fd);
@@ -373,15 +418,20 @@ static void load(struct pp_files *f, struct pp_file *file)
 		open_file(f, file);
 		return;
 	}
+	if (look_in_cache(f, file))
+		return;
 	e = errand_new(f, o);
 	if (e)
-		r = pp_worker_load(f->worker, file->uid, file->fd, &o->key, on_loaded, e);
+		r = pp_worker_load(f->worker, file->uid, file->fd, &o->key, file->cached_fd,
+				   on_loaded, e);
 	if (r < 0) {
 		errand_free(e);
 		not_taken(f, file, r);
 		return;
 	}
 	file->fd_used_ns = pp_now_ns();
+	file->cached_fd = pp_close(file->cached_fd);
+	file->cache_asked = false;
 	o->state = PP_OBJECT_LOADING;
 }
 

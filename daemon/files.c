@@ -33,6 +33,7 @@ static void on_object_free(struct pp_object *o, void *userdata)
 		return;
 	pp_close(file->fd);
 	pp_close(file->debug_fd);
+	pp_close(file->cached_fd);
 	pp_pcs_done(&file->pcs, f->store);
 	free(file);
 	o->userdata = NULL;
@@ -50,7 +51,7 @@ int pp_files_object(struct pp_files *f, const struct pp_file_key *key, const cha
 	if (!file)
 		return -ENOMEM;
 	file->object = *ret;
-	file->fd = file->debug_fd = -1;
+	file->fd = file->debug_fd = file->cached_fd = -1;
 	(*ret)->userdata = file;
 	return 0;
 }
@@ -106,7 +107,7 @@ static void load_vdso(struct pp_files *f)
 
 int pp_files_new(struct pp_files **ret, sd_event *event, struct pp_reader *reader,
 		 struct pp_processes *processes, struct pp_store *store,
-		 const struct pp_files_hooks *hooks, void *userdata)
+		 struct pp_tablecache *cache, const struct pp_files_hooks *hooks, void *userdata)
 {
 	_cleanup_(pp_files_freep) struct pp_files *f = calloc(1, sizeof(*f));
 	int r;
@@ -116,6 +117,7 @@ int pp_files_new(struct pp_files **ret, sd_event *event, struct pp_reader *reade
 	f->reader = reader;
 	f->processes = processes;
 	f->store = store;
+	f->cache = cache;
 	f->hooks = *hooks;
 	f->userdata = userdata;
 	r = pp_worker_new(&f->worker, event);
@@ -153,6 +155,11 @@ struct pp_files *pp_files_free(struct pp_files *f)
 struct pp_objects *pp_files_objects(struct pp_files *f)
 {
 	return f->objects;
+}
+
+struct pp_files_tables pp_files_tables(const struct pp_files *f)
+{
+	return f->tables;
 }
 
 size_t pp_files_pending(const struct pp_files *f, uint64_t time_ns)

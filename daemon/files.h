@@ -18,16 +18,22 @@
 struct pp_files;
 struct pp_reader;
 struct pp_store;
+struct pp_tablecache;
+
+/* Files as mappings name them (device, inode, path): twice the objects, as a file may have two
+ * paths. */
+#define PP_SIGHTINGS_MAX 16384
 
 /* What the daemon knows of an object beyond elf/object.h: object->userdata. */
 struct pp_file {
 	struct pp_object *object;
 	struct pp_pcs pcs; /* by file offset */
 	int fd, debug_fd;  /* open while there is work to do on it */
+	int cached_fd;	   /* what the table cache has of it */
 	uid_t uid;	   /* whose process it was opened through: who owes the worker for it */
 	uint64_t fd_used_ns;
 	uint64_t open_after_ns, load_after_ns; /* not again before that */
-	bool load_wanted, naming, opening, debug_asked, keep_fd;
+	bool load_wanted, naming, opening, debug_asked, cache_asked, keep_fd;
 	uint8_t opens_failed, names_failed;
 	bool todo; /* in the list of what the next tick goes on with */
 	struct pp_file *next_todo;
@@ -43,9 +49,10 @@ struct pp_files_hooks {
 	void (*on_free)(void *userdata, struct pp_object *o);
 };
 
+/* cache: where tables are kept between starts; NULL: nowhere. */
 int pp_files_new(struct pp_files **ret, sd_event *event, struct pp_reader *reader,
 		 struct pp_processes *processes, struct pp_store *store,
-		 const struct pp_files_hooks *hooks, void *userdata);
+		 struct pp_tablecache *cache, const struct pp_files_hooks *hooks, void *userdata);
 /* Ends what is in flight with the worker, asks nothing more and lets go of processes: to be called
  * before the reader and they are freed. */
 void pp_files_stop(struct pp_files *f);
@@ -69,6 +76,11 @@ void pp_files_tick(struct pp_files *f, uint64_t now_ns);
 void pp_files_swept(struct pp_files *f);
 
 struct pp_objects *pp_files_objects(struct pp_files *f);
+/* Unwind tables made from files' contents, and those taken from the cache instead. */
+struct pp_files_tables {
+	uint64_t made, cached;
+};
+struct pp_files_tables pp_files_tables(const struct pp_files *f);
 /* Frames sampled up to time_ns that wait for their names. */
 size_t pp_files_pending(const struct pp_files *f, uint64_t time_ns);
 

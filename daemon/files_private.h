@@ -13,6 +13,7 @@ struct pp_worker;
 struct pp_files {
 	struct pp_reader *reader;
 	struct pp_worker *worker;
+	struct pp_tablecache *cache; /* or NULL */
 	struct pp_processes *processes;
 	struct pp_store *store;
 	struct pp_objects *objects;
@@ -23,6 +24,7 @@ struct pp_files {
 	bool full;     /* the reader or the worker took no more in this tick */
 	bool stopping; /* answers still come, questions are not asked */
 	uint64_t tended_ns;
+	struct pp_files_tables tables;
 	struct pp_files_hooks hooks;
 	void *userdata;
 };

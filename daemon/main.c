@@ -2,6 +2,7 @@
 /* pyprofd: options, and the choice between the daemon and its child processes. */
 #include "base/child.h"
 #include "base/log.h"
+#include "elf/tablecache.h"
 #include "elf/worker.h"
 #include "manager.h"
 #include "proc/reader.h"
@@ -137,6 +138,8 @@ static int run_child(const char *role)
 		return pp_reader_main(PP_CHILD_SOCKET);
 	if (strcmp(role, "worker") == 0)
 		return pp_worker_main(PP_CHILD_SOCKET);
+	if (strcmp(role, "tables") == 0)
+		return pp_tablecache_main(PP_CHILD_SOCKET);
 	return usage("no such child", role);
 }
 

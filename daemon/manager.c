@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "codes.h"
+#include "elf/tablecache.h"
 #include "files.h"
 #include "interps.h"
 #include "ipc/server.h"
@@ -29,16 +30,21 @@
 #define DRAIN_SLOW_USEC	   (100 * USEC_PER_MSEC) /* up to FAST_FREQUENCY: 50 samples a CPU */
 #define DRAIN_FAST_USEC	   (20 * USEC_PER_MSEC)	 /* above: 200 samples a CPU, of up to 2 KB */
 #define FAST_FREQUENCY	   500			 /* Hz, of all sets together */
+#define STARTING_NS	   (2 * NSEC_PER_SEC)	 /* first samples say what to load: no waiting */
 #define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC)	 /* an exec is a burst of records */
 #define PERFMAPS_BYTES	   (128 * MIB)
 #define TURN_SLOW_NS	   (50 * NSEC_PER_MSEC)	 /* the goal: never longer */
 #define CALLERS_WAIT_NS	   (250 * NSEC_PER_MSEC) /* then they come before samples, once */
+#define REST_USEC	   (50 * USEC_PER_MSEC)	 /* for that, at most */
 
 /* ---- The loop -------------------------------------------------------------------------------- */
 
 static uint64_t drain_interval(const struct pp_manager *m)
 {
-	return pp_sessions_rate(m->sessions) > FAST_FREQUENCY ? DRAIN_FAST_USEC : DRAIN_SLOW_USEC;
+	bool fast = pp_sessions_rate(m->sessions) > FAST_FREQUENCY ||
+		    pp_now_ns() < m->started_ns + STARTING_NS;
+
+	return fast ? DRAIN_FAST_USEC : DRAIN_SLOW_USEC;
 }
 
 /* From now on, not from when this turn began: however long a pump takes, there is time for others
@@ -57,7 +63,8 @@ void pp_manager_rate_changed(struct pp_manager *m)
 /*
  * Callers come after all that has to do with sampling. Where that does not end, as what happens on
  * the machine is more than there is CPU for, they would never come. So a source of their priority
- * says when they have had their turn; if that was long ago, the pump rests until it was.
+ * says when they have had their turn; if that was long ago, the pump rests until it was, for a
+ * moment at most: children's answers come before callers, too.
  */
 static int on_callers(_unused_ sd_event_source *s, void *userdata)
 {
@@ -67,7 +74,7 @@ static int on_callers(_unused_ sd_event_source *s, void *userdata)
 	if (!m->resting)
 		return 0;
 	m->resting = false;
-	(void)sd_event_source_set_enabled(m->drain_timer, SD_EVENT_ONESHOT);
+	set_time(m->drain_timer, LIFE_DELAY_USEC);
 	return sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
 }
 
@@ -78,7 +85,8 @@ static bool rest(struct pp_manager *m)
 	m->resting = pp_now_ns() > m->callers_ns + CALLERS_WAIT_NS;
 	if (!m->resting)
 		return false;
-	(void)sd_event_source_set_enabled(m->drain_timer, SD_EVENT_OFF);
+	set_time(m->drain_timer, REST_USEC);
+	(void)sd_event_source_set_enabled(m->drain_timer, SD_EVENT_ONESHOT);
 	(void)sd_event_source_set_enabled(m->life_timer, SD_EVENT_OFF);
 	(void)sd_event_source_set_enabled(m->life_io, SD_EVENT_OFF);
 	return true;
@@ -88,9 +96,15 @@ static int on_drain_timer(sd_event_source *s, _unused_ uint64_t usec, void *user
 {
 	struct pp_manager *m = userdata;
 
+	bool rested = m->resting;
+
 	pp_manager_pump(m);
+	if (rest(m))
+		return 0;
+	if (rested)
+		(void)sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
 	set_time(s, drain_interval(m));
-	return rest(m) ? 0 : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
 /* Records have begun to come: more will in a moment. */
@@ -141,7 +155,7 @@ static int add_sources(struct pp_manager *m)
 					    on_life_timer, m)) < 0 ||
 	    (r = sd_event_source_set_enabled(m->life_timer, SD_EVENT_OFF)) < 0 ||
 	    (r = sd_event_add_time_relative(m->event, &m->drain_timer, CLOCK_MONOTONIC,
-					    DRAIN_SLOW_USEC, accuracy, on_drain_timer, m)) < 0 ||
+					    DRAIN_FAST_USEC, accuracy, on_drain_timer, m)) < 0 ||
 	    (r = sd_event_add_defer(m->event, &m->callers, on_callers, m)) < 0 ||
 	    (r = sd_event_source_set_priority(m->callers, PP_CALLER_PRIORITY)) < 0)
 		return r;
@@ -194,6 +208,22 @@ static int new_kernel_side(struct pp_manager *m, const char **ret_problem)
 	return r < 0 ? r : m->per_cpu ? 0 : -ENOMEM;
 }
 
+/* Without it the daemon starts slower, and that is all. */
+static int new_cache(struct pp_manager *m)
+{
+	int dir = pp_tablecache_open_dir(m->config.state_dir), r;
+
+	if (dir < 0) {
+		pp_log_errno(PP_LOG_WARNING, dir, "unwind tables are not kept in %s/tables",
+			     m->config.state_dir);
+		return 0;
+	}
+	r = pp_tablecache_new(&m->cache, m->event, dir);
+	if (r < 0)
+		pp_close(dir);
+	return r;
+}
+
 static int new_rooms(struct pp_manager *m)
 {
 	struct pp_processes_config processes_config = { 0 };
@@ -209,7 +239,8 @@ static int new_rooms(struct pp_manager *m)
 	    (r = pp_interps_new(&m->interps, m->event, m->bpf, m->reader, &pp_manager_interps_hooks,
 				m)) < 0 ||
 	    (r = pp_unwind_new(&m->unwind, m->bpf, m->processes, m->config.tables_bytes)) < 0 ||
-	    (r = pp_files_new(&m->files, m->event, m->reader, m->processes, m->store,
+	    (r = new_cache(m)) < 0 ||
+	    (r = pp_files_new(&m->files, m->event, m->reader, m->processes, m->store, m->cache,
 			      &pp_manager_files_hooks, m)) < 0)
 		return r;
 	pp_unwind_set_files(m->unwind, m->files);
@@ -318,6 +349,7 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	sd_event_source_unref(m->sigint);
 	/* Children answer what is in flight as they go; profiles give back their processes. */
 	pp_files_stop(m->files);
+	pp_tablecache_free(m->cache);
 	pp_reader_free(m->reader);
 	pp_sessions_free(m->sessions);
 	pp_processes_free(m->processes);

@@ -22,6 +22,7 @@ struct pp_reader;
 struct pp_resolve;
 struct pp_sessions;
 struct pp_sideband;
+struct pp_tablecache;
 struct pp_unwind;
 
 struct pp_manager {
@@ -36,6 +37,7 @@ struct pp_manager {
 	struct pp_processes *processes;
 	struct pp_store *store;
 	struct pp_unwind *unwind;
+	struct pp_tablecache *cache; /* NULL: tables are not kept */
 	struct pp_files *files;
 	struct pp_interps *interps;
 	struct pp_codes *codes;

@@ -147,6 +147,7 @@ static void on_scan(void *userdata, int error, const struct pp_scan *scan)
 	/* Not only at the next pump: there may be thousands to read. */
 	if (!error)
 		start_scans(m, m->up_to_ns);
+	pp_manager_pump_soon(m);
 }
 
 /* now_ns: up to when records have been applied. */

@@ -2,6 +2,7 @@
 #include "pythons_private.h"
 
 #include "base/counters.h"
+#include "base/log.h"
 #include "interps.h"
 #include "profile/store.h"
 #include "python/version.h"
@@ -201,6 +202,10 @@ void pp_pythons_exited(struct pp_process *p)
 
 static int named_frame(struct pp_pythons *ps, const struct pp_name *name, uint32_t *ret)
 {
+	if (!ps->named) {
+		ps->named = true;
+		pp_log(PP_LOG_DEBUG, "the first Python function has its name");
+	}
 	if (name->kind == PP_NAME_PYTHON && !name->len) /* a program may call it so */
 		return pp_store_frame(ps->store, PP_KIND_PYTHON, EMPTY, strlen(EMPTY), name->file,
 				      name->file_len, "[python]", strlen("[python]"), ret);

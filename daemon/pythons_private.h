@@ -10,6 +10,7 @@ struct pp_pythons {
 	struct pp_perfmaps *maps;
 	struct pp_python *newest;
 	size_t examining; /* looks in flight */
+	bool named;	  /* something has been: the daemon is at work */
 };
 
 /* Does what its map wants now. */

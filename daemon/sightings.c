@@ -17,11 +17,10 @@
 
 /* An answer about a (device, inode, path) is good for so long: a file that is rewritten in place is
  * noticed by the next process that maps it later than that. */
-#define FRESH_NS      (10 * NSEC_PER_SEC)
-#define KEEP_NS	      (60 * NSEC_PER_SEC)
-#define RETRY_NS      (1 * NSEC_PER_SEC) /* after nobody could tell */
-#define SIGHTINGS_MAX 16384		 /* twice the objects: a file may have two paths */
-#define ASKED_MAX     3			 /* processes, one after another */
+#define FRESH_NS  (10 * NSEC_PER_SEC)
+#define KEEP_NS	  (60 * NSEC_PER_SEC)
+#define RETRY_NS  (1 * NSEC_PER_SEC) /* after nobody could tell */
+#define ASKED_MAX 3		     /* processes, one after another */
 
 struct sighting {
 	uint64_t dev, ino;
@@ -58,7 +57,7 @@ static struct sighting *get(struct pp_files *f, const struct pp_map *map)
 
 	if (s)
 		return s;
-	if (f->nr_sightings >= SIGHTINGS_MAX) {
+	if (f->nr_sightings >= PP_SIGHTINGS_MAX) {
 		pp_count(PP_C_files_refused);
 		return NULL;
 	}

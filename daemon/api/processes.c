@@ -2,7 +2,9 @@
 /* A process as the interface shows it. */
 #include "api/internal.h"
 
+#include "elf/object.h"
 #include "ipc/varlink.h"
+#include <stdio.h>
 #include <string.h>
 
 /* Sets a text of any bytes; an absent one is left out. */
@@ -41,6 +43,35 @@ static int set_python(json_t *o, const struct pp_api_python *py)
 	return r;
 }
 
+/* Of a process with more mappings the first are looked at: a list is made within turns. */
+#define MAPS_LOOKED_AT 256
+/* Of a file's name that much is said. */
+#define FILE_NAME_BYTES 128
+
+static const char file_remedy[] =
+	"rebuild or reinstall the file; until then stacks through it may end there";
+
+/* A file it maps without whose rules its stacks are walked. */
+static int set_file(json_t *o, const struct pp_process *p)
+{
+	size_t n = MIN(pp_process_nr_maps(p), (size_t)MAPS_LOOKED_AT);
+	const struct pp_object *object = NULL;
+	const char *fault = NULL;
+	char text[FILE_NAME_BYTES + 256];
+	int r;
+
+	for (size_t i = 0; i < n && !fault; i++) {
+		object = p->maps->maps[i].object;
+		fault = object ? pp_object_fault(object) : NULL;
+	}
+	if (!fault)
+		return 0;
+	snprintf(text, sizeof(text), "a file it maps cannot be unwound: %.*s: %s", FILE_NAME_BYTES,
+		 object->basename, fault);
+	r = set_string(o, "file_problem", text);
+	return r | set_string(o, "file_remedy", file_remedy);
+}
+
 int pp_api_process(struct pp_api *api, const struct pp_process *p, json_t **ret)
 {
 	json_auto_t *o = NULL;
@@ -64,6 +95,7 @@ int pp_api_process(struct pp_api *api, const struct pp_process *p, json_t **ret)
 	r |= set_atom(o, "container", p->container);
 	r |= set_atom(o, "pod", p->pod);
 	r |= set_python(o, &py);
+	r |= set_file(o, p);
 	if (r)
 		return -ENOMEM;
 	*ret = TAKE_PTR(o);

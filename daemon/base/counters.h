@@ -25,6 +25,8 @@
 	X(files_unidentified, "mapped files that could not be identified any more")            \
 	X(files_unreadable, "mapped files that are no ELF or could not be read")               \
 	X(names_failed, "batches of names that the worker failed on")                          \
+	X(tablefiles_bad, "files of the table cache that did not hold up; made anew")          \
+	X(tablefiles_failed, "tables that could not be kept in the table cache")               \
 	X(tables_evicted, "unwind tables evicted for others")                                  \
 	X(tables_refused, "unwind tables that did not fit the budget")                         \
 	X(rules_refused, "unwind rules over the limit; walks end at them")                     \

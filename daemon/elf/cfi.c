@@ -13,13 +13,12 @@
 #include "base/u64map.h"
 #include "elf/cfi_program.h"
 
-/* Bounds: the largest seen is chromium's with 34 MB and a million functions. */
-#define EH_FRAME_MAX (64 * MIB)
-#define FDES_MAX     (2U << 20)
-#define CIES_MAX     65536
-#define BAD_MAX	     (1U << 20)	  /* broken entries: then it is not an .eh_frame */
-#define ROWS_MAX     (4U << 20)	  /* more make no image that a table may have */
-#define CODE_MAX     (2048 * MIB) /* from the first function to the last: offsets are 32 bits */
+/* Bounds: the largest seen is chromium's, with a million functions. */
+#define FDES_MAX (2U << 20)
+#define CIES_MAX 65536
+#define BAD_MAX	 (1U << 20)   /* broken entries: then it is not an .eh_frame */
+#define ROWS_MAX (4U << 20)   /* more make no image that a table may have */
+#define CODE_MAX (2048 * MIB) /* from the first function to the last: offsets are 32 bits */
 
 struct fde {
 	uint64_t start, end;
@@ -78,7 +77,7 @@ static int load_eh_frame(struct reader *r)
 	if (s) {
 		r->address = s->sh_addr;
 		r->size = s->sh_size;
-		return pp_elf_section_load(r->elf, s, EH_FRAME_MAX, &r->bytes);
+		return pp_elf_section_load(r->elf, s, PP_CFI_SECTION_MAX, &r->bytes);
 	}
 	for (size_t i = 0; i < r->elf->nr_segments; i++)
 		if (r->elf->segments[i].p_type == PT_GNU_EH_FRAME)
@@ -102,7 +101,7 @@ static int load_eh_frame(struct reader *r)
 	/* Its end is not said: it goes on to a zero length, or the segment's end. */
 	r->size = load->p_filesz - (r->address - load->p_vaddr);
 	return pp_elf_load(r->elf, load->p_offset + (r->address - load->p_vaddr), r->size,
-			   EH_FRAME_MAX, &r->bytes);
+			   PP_CFI_SECTION_MAX, &r->bytes);
 }
 
 /* The augmentation string's letters, with the data they announce. */

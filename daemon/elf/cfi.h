@@ -5,6 +5,8 @@
 #include "bpf/pp_types.h"
 #include "elf/file.h"
 
+#define PP_CFI_SECTION_MAX (64 * MIB) /* of .eh_frame; chromium's has 34 MB */
+
 /* A row is in force from its offset up to the next row's. */
 struct pp_cfi_row {
 	uint32_t offset; /* from pp_cfi.start */

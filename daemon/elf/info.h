@@ -44,14 +44,16 @@ struct pp_elf_info {
 	uint16_t type, machine; /* ET_*, EM_* */
 	uint8_t build_id_len;	/* 0: none */
 	uint8_t has_symtab;	/* its own full symbol table: no debug file is needed for names */
-	uint8_t pad[2];
+	uint8_t table_cached;	/* the table was not made but read from the cache */
+	uint8_t pad;
 	uint32_t debuglink_crc;
 	uint32_t nr_segments;
 	uint32_t frame_pointers; /* of its code, how much keeps rbp as one: thousandths */
 	uint32_t pad2;
 	struct pp_elf_python python;
-	uint64_t table_hash;  /* of the table image, as pp_table_image_hash(); 0: no table */
-	uint64_t bad_entries; /* .eh_frame entries that could not be used */
+	uint64_t table_hash;   /* of the table image, as pp_table_image_hash(); 0: no table */
+	uint64_t bad_entries;  /* .eh_frame entries that could not be used */
+	uint64_t table_source; /* pp_tablefile_source(); 0: the table cannot be kept */
 	uint8_t build_id[PP_ELF_BUILD_ID_MAX];
 	char debuglink[PP_DEBUGLINK_MAX]; /* "" for none; a plain file name, without slashes */
 	struct pp_elf_segment segments[PP_OBJECT_SEGMENTS_MAX];

@@ -158,6 +158,38 @@ int pp_objects_get(struct pp_objects *t, const struct pp_file_key *key, const ch
 	return 0;
 }
 
+static const char *failure(int error)
+{
+	switch (error) {
+	case -ENOEXEC:
+		return "it is no ELF file of this machine's kind";
+	case -EBADMSG:
+		return "its ELF headers lead beyond the file";
+	case -E2BIG:
+		return "its sections are larger than what is read";
+	case -EIO:
+		return "it cannot be read";
+	case -EPIPE:
+		return "reading it ended the ELF worker";
+	case -ETIMEDOUT:
+		return "reading it took the ELF worker too long";
+	case -EPROTO:
+		return "what the ELF worker made of it did not hold up";
+	default:
+		return "it could not be opened";
+	}
+}
+
+const char *pp_object_fault(const struct pp_object *o)
+{
+	if (o->state == PP_OBJECT_FAILED)
+		return failure(o->error);
+	if (o->state != PP_OBJECT_READY || !o->info.bad_entries)
+		return NULL;
+	return o->has_table ? "part of its .eh_frame could not be decoded"
+			    : "its .eh_frame is malformed, or larger than what is read";
+}
+
 size_t pp_objects_count(const struct pp_objects *t)
 {
 	return t->by_id.len;

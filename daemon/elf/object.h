@@ -56,6 +56,10 @@ size_t pp_objects_count(const struct pp_objects *t);
 /* Iterates in no particular order; *i starts at 0; NULL at the end. The table must not change. */
 struct pp_object *pp_objects_next(const struct pp_objects *t, size_t *i);
 
+/* Why stacks through the object are walked without rules of its own, or partly so, for people;
+ * NULL: there is nothing wrong with it, as far as is known. */
+const char *pp_object_fault(const struct pp_object *object);
+
 /* Another READY object with an installed table, the same build-id and the same table hash. */
 struct pp_object *pp_objects_find_same_table(const struct pp_objects *t,
 					     const struct pp_object *object);

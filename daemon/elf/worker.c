@@ -226,7 +226,7 @@ static int submit(struct pp_worker *w, struct pp_worker_call *call)
 }
 
 static int call_new(struct pp_worker_call **ret, struct pp_worker *w, uid_t uid, int fd,
-		    int debug_fd, size_t nr_addresses)
+		    int second_fd, size_t nr_addresses)
 {
 	struct pp_worker_call *call = calloc(1, sizeof(*call) + nr_addresses * sizeof(uint64_t));
 
@@ -236,8 +236,9 @@ static int call_new(struct pp_worker_call **ret, struct pp_worker *w, uid_t uid,
 	call->uid = uid;
 	call->nr_addresses = nr_addresses;
 	call->fds[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	call->fds[1] = debug_fd < 0 || call->fds[0] < 0 ? -1 : fcntl(debug_fd, F_DUPFD_CLOEXEC, 0);
-	if (call->fds[0] < 0 || (debug_fd >= 0 && call->fds[1] < 0)) {
+	call->fds[1] =
+		second_fd < 0 || call->fds[0] < 0 ? -1 : fcntl(second_fd, F_DUPFD_CLOEXEC, 0);
+	if (call->fds[0] < 0 || (second_fd >= 0 && call->fds[1] < 0)) {
 		int r = -errno;
 
 		call_free(call);
@@ -248,10 +249,10 @@ static int call_new(struct pp_worker_call **ret, struct pp_worker *w, uid_t uid,
 }
 
 int pp_worker_load(struct pp_worker *w, uid_t uid, int fd, const struct pp_file_key *key,
-		   pp_elf_loaded_fn loaded, void *userdata)
+		   int cached_fd, pp_elf_loaded_fn loaded, void *userdata)
 {
 	struct pp_worker_call *call;
-	int r = call_new(&call, w, uid, fd, -1, 0);
+	int r = call_new(&call, w, uid, fd, cached_fd, 0);
 
 	if (r < 0)
 		return r;

@@ -47,12 +47,13 @@ PP_DEFINE_CLEANUP(struct pp_worker *, pp_worker_free)
  * waiting; -EBUSY: too much has been done for this user, or too many of his wait), in which case
  * the callback is never called; else it is called exactly once, never from within the call. uid:
  * whose process maps the file; root's are never turned away. fds are duplicated: the caller keeps
- * its own. key identifies the file's contents for the worker's cache. debug_fd: a separate debug
- * file (-1: none); it counts only if its build-id, or the debuglink's checksum, says that it
+ * its own. key identifies the file's contents for the worker's cache. cached_fd: what the table
+ * cache has for the key (-1: nothing); it spares the making if it holds up. debug_fd: a separate
+ * debug file (-1: none); it counts only if its build-id, or the debuglink's checksum, says that it
  * belongs to fd. Addresses are ELF virtual ones, in any order.
  */
 int pp_worker_load(struct pp_worker *w, uid_t uid, int fd, const struct pp_file_key *key,
-		   pp_elf_loaded_fn loaded, void *userdata);
+		   int cached_fd, pp_elf_loaded_fn loaded, void *userdata);
 int pp_worker_names(struct pp_worker *w, uid_t uid, int fd, const struct pp_file_key *key,
 		    int debug_fd, const uint64_t *addresses, size_t n, pp_elf_names_fn named,
 		    void *userdata);

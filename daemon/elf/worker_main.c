@@ -10,6 +10,7 @@
 #include "elf/sandbox.h"
 #include "elf/symbols.h"
 #include "elf/table.h"
+#include "elf/tablefile.h"
 #include "elf/worker_wire.h"
 
 #include <malloc.h>
@@ -72,17 +73,61 @@ static int make_table(struct pp_elf *elf, struct pp_elf_info *info)
 	return pp_memfd_sealed("pyprofd-table", image.data, image.len);
 }
 
-static int load(int file, struct pp_wire_loaded *reply)
+static int read_whole(int fd, uint8_t **ret, size_t *ret_size)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	_cleanup_free_ uint8_t *data = NULL;
+
+	if (size < 0 || size > (off_t)PP_TABLEFILE_MAX)
+		return -EBADMSG;
+	data = malloc(MAX((size_t)size, (size_t)1));
+	if (!data)
+		return -ENOMEM;
+	if (pread(fd, data, (size_t)size, 0) != size)
+		return -EBADMSG;
+	*ret = TAKE_PTR(data);
+	*ret_size = (size_t)size;
+	return 0;
+}
+
+/* The table from the cache's file; -EBADMSG and the like where it is of no use. */
+static int read_table(int fd, const struct pp_file_key *key, struct pp_elf_info *info)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	struct pp_tablefile_header h;
+	struct pp_table_image image;
+	size_t size;
+	int r;
+
+	r = read_whole(fd, &data, &size);
+	if (r == 0)
+		r = pp_tablefile_read(&image, &h, data, size, key, info->table_source);
+	if (r == 0)
+		r = pp_memfd_sealed("pyprofd-table", image.data, image.size);
+	if (r < 0)
+		return r;
+	info->table_cached = 1;
+	info->frame_pointers = h.frame_pointers;
+	info->bad_entries = h.bad_entries;
+	return r;
+}
+
+static int load(const struct request *q, struct pp_wire_loaded *reply)
 {
 	_cleanup_elf_ struct pp_elf *elf = NULL;
-	int r, fd;
+	int r, fd = -ENODATA;
 
-	r = pp_elf_new_fd(&elf, file);
+	r = pp_elf_new_fd(&elf, q->fds[0]);
 	if (r == 0)
 		r = pp_identify(elf, &reply->info);
 	if (r < 0)
 		return r;
-	fd = make_table(elf, &reply->info);
+	if (pp_tablefile_source(elf, &reply->info.table_source) == 0 && q->nr_fds > 1) {
+		fd = read_table(q->fds[1], &q->head->key, &reply->info);
+		reply->cache_bad = fd == -EBADMSG;
+	}
+	if (fd < 0)
+		fd = make_table(elf, &reply->info);
 	if (fd < 0 && fd != -ENODATA)
 		return fd;
 	reply->has_table = fd >= 0;
@@ -94,7 +139,7 @@ static int serve_load(struct server *s, const struct request *q)
 	struct pp_wire_loaded reply = { 0 };
 	_cleanup_close_ int table = -1;
 
-	table = load(q->fds[0], &reply);
+	table = load(q, &reply);
 	if (table < 0 && table != -ENODATA)
 		reply.error = table;
 	malloc_trim(0);

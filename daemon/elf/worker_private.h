@@ -17,7 +17,7 @@ struct pp_worker_call {
 		pp_elf_names_fn named;
 	};
 	void *userdata;
-	int fds[2]; /* the file's, the debug file's or -1; ours */
+	int fds[2]; /* the file's; the cache's, the debug file's or -1; ours */
 	size_t nr_addresses;
 	struct pp_wire_request request; /* with the addresses behind it */
 };

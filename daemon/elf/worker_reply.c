@@ -2,6 +2,7 @@
 /* What the worker answered, taken apart as a stranger's. */
 #include "elf/worker_private.h"
 
+#include "base/counters.h"
 #include "base/fd.h"
 #include "elf/cursor.h"
 #include "elf/table.h"
@@ -47,7 +48,8 @@ static bool info_valid(const struct pp_elf_info *i)
 	return i->build_id_len <= PP_ELF_BUILD_ID_MAX && i->bad_entries <= BAD_ENTRIES_MAX &&
 	       i->frame_pointers <= 1000 && link < sizeof(i->debuglink) &&
 	       !memchr(i->debuglink, '/', link) && strcmp(i->debuglink, ".") != 0 &&
-	       strcmp(i->debuglink, "..") != 0 && i->has_symtab <= 1 && segments_valid(i);
+	       strcmp(i->debuglink, "..") != 0 && i->has_symtab <= 1 && i->table_cached <= 1 &&
+	       segments_valid(i);
 }
 
 int pp_worker_check_loaded(const void *data, size_t len, const int *fds, size_t nr_fds,
@@ -61,7 +63,8 @@ int pp_worker_check_loaded(const void *data, size_t len, const int *fds, size_t 
 	memcpy(&reply, data, sizeof(reply));
 	if (reply.error)
 		return reported_error(reply.error);
-	if (!info_valid(&reply.info) || reply.has_table > 1 || nr_fds != reply.has_table)
+	if (!info_valid(&reply.info) || reply.has_table > 1 || nr_fds != reply.has_table ||
+	    reply.cache_bad > 1 || reply.info.table_cached > reply.has_table)
 		return -EPROTO;
 	reply.info.table_hash = 0;
 	if (reply.has_table) {
@@ -69,6 +72,7 @@ int pp_worker_check_loaded(const void *data, size_t len, const int *fds, size_t 
 			return -EPROTO;
 		reply.info.table_hash = pp_table_image_hash(&image);
 	}
+	pp_count_add(PP_C_tablefiles_bad, reply.cache_bad);
 	*ret = reply.info;
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the daemon and its worker say to each other; native layout, both are one program. A request
- * carries the file's descriptor, and the debug file's after it; a reply carries a memory file where
- * it says so.
+ * carries the file's descriptor, and after it that of the table cache's file (LOAD) or of the debug
+ * file (NAMES), if there is one; a reply carries a memory file where it says so.
  */
 #pragma once
 
@@ -24,7 +24,8 @@ struct pp_wire_request {
 /* Every reply begins with the error: 0, or -ENOEXEC, -EBADMSG, -ENOMEM, -EIO, -E2BIG. */
 struct pp_wire_loaded {
 	int32_t error;
-	uint32_t has_table; /* a table image is in the memory file that comes along */
+	uint16_t has_table; /* a table image is in the memory file that comes along */
+	uint16_t cache_bad; /* the cache's file did not hold up */
 	struct pp_elf_info info;
 };
 

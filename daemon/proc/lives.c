@@ -337,7 +337,7 @@ struct pp_process *pp_processes_sample(struct pp_processes *t, pid_t pid, uint64
 	if (p->alive) {
 		p->gone_ns = 0;
 		if (!p->scanned || !p->maps_known || time_ns > p->scan_started_ns + SCAN_AGE_NS)
-			pp_processes_want_scan(t, p);
+			pp_table_want_scan_first(p);
 	}
 	return p;
 }

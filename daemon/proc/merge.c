@@ -30,29 +30,63 @@ struct pp_held_scan {
 
 /* ---- The line -------------------------------------------------------------------------------- */
 
+static void leave_line(struct pp_process *p)
+{
+	struct pp_processes *t = p->table;
+
+	if (t->scan_waited_last == p)
+		t->scan_waited_last = p->scan_prev;
+	*(p->scan_prev ? &p->scan_prev->scan_next : &t->scan_first) = p->scan_next;
+	*(p->scan_next ? &p->scan_next->scan_prev : &t->scan_last) = p->scan_prev;
+	p->scan_queued = p->scan_waited = false;
+}
+
+/* after: whom it stands behind; NULL: it is the first. */
+static void enter_line(struct pp_process *p, struct pp_process *after)
+{
+	struct pp_processes *t = p->table;
+
+	p->scan_prev = after;
+	p->scan_next = after ? after->scan_next : t->scan_first;
+	*(after ? &after->scan_next : &t->scan_first) = p;
+	*(p->scan_next ? &p->scan_next->scan_prev : &t->scan_last) = p;
+	p->scan_queued = true;
+}
+
+/* Whether it is to be in line. */
+static bool want_scan(struct pp_process *p)
+{
+	if (!p->alive || p->scanning || p->scan_tries >= TRIES_MAX)
+		return false;
+	p->scan_wanted = true;
+	return true;
+}
+
 void pp_processes_want_scan(struct pp_processes *t, struct pp_process *p)
 {
-	if (!p->alive || p->scanning || p->scan_wanted || p->scan_tries >= TRIES_MAX)
+	if (want_scan(p) && !p->scan_queued)
+		enter_line(p, t->scan_last);
+}
+
+void pp_table_want_scan_first(struct pp_process *p)
+{
+	struct pp_processes *t = p->table;
+
+	if (!want_scan(p) || p->scan_waited)
 		return;
-	p->scan_wanted = true;
 	if (p->scan_queued)
-		return;
-	p->scan_queued = true;
-	p->scan_next = NULL;
-	*(t->scan_last ? &t->scan_last->scan_next : &t->scan_first) = p;
-	t->scan_last = p;
+		leave_line(p);
+	enter_line(p, t->scan_waited_last);
+	p->scan_waited = true;
+	t->scan_waited_last = p;
 }
 
 static struct pp_process *take_first(struct pp_processes *t)
 {
 	struct pp_process *p = t->scan_first;
 
-	if (!p)
-		return NULL;
-	t->scan_first = p->scan_next;
-	if (!t->scan_first)
-		t->scan_last = NULL;
-	p->scan_queued = false;
+	if (p)
+		leave_line(p);
 	return p;
 }
 

@@ -77,7 +77,9 @@ struct pp_process {
 	bool maps_known;      /* maps are complete: followed from birth or exec, or scanned */
 
 	bool scanned; /* facts above were read from /proc in this life */
-	bool scan_wanted, scanning, scan_queued;
+	bool scan_wanted, scanning;
+	bool scan_queued; /* in line */
+	bool scan_waited; /* among the first of it, as a sample waits */
 	uint8_t scan_tries;
 	uint64_t scan_started_ns;
 
@@ -88,7 +90,7 @@ struct pp_process {
 	/* The table's lists: all by age, lives of this pid, those to scan, those to free. */
 	struct pp_process *older, *newer;
 	struct pp_process *prev_life, *next_life;
-	struct pp_process *scan_next;
+	struct pp_process *scan_prev, *scan_next;
 	struct pp_process *idle_next;
 	bool idle;
 };

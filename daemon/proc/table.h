@@ -14,7 +14,9 @@ struct pp_processes {
 	struct pp_u64map by_pid; /* pid → its newest life, which may have ended */
 	struct pp_u64map by_id;
 	struct pp_process *oldest, *newest;
+	/* In line for a scan: those that samples wait for, then the others. */
 	struct pp_process *scan_first, *scan_last;
+	struct pp_process *scan_waited_last; /* NULL: no sample waits */
 	struct pp_held_scan *held_first, **held_last;
 	struct pp_process *idle_first, *idle_last; /* ended and without references */
 	struct pp_atoms atoms;
@@ -44,6 +46,8 @@ void pp_table_recover(struct pp_processes *t, uint64_t now_ns);
 
 /* ---- merge.c --------------------------------------------------------------------------------- */
 
+/* As pp_processes_want_scan, before all those that no sample waits for. */
+void pp_table_want_scan_first(struct pp_process *p);
 /* Forgets the scans that have not been merged; the table is going. */
 void pp_table_drop_held(struct pp_processes *t);
 

@@ -17,7 +17,8 @@ static bool is_url(const char *text, size_t len)
 {
 	size_t i = 0;
 
-	while (i < len && (isalnum((unsigned char)text[i]) || (i && memchr("+-.", text[i], 3))))
+	while (i < len && (isalnum((unsigned char)text[i]) ||
+			   (i && (text[i] == '+' || text[i] == '-' || text[i] == '.'))))
 		i++;
 	return i && len - i >= 3 && memcmp(text + i, "://", 3) == 0;
 }

@@ -17,7 +17,7 @@
 #define PP_PERFMAP_BYTES_MAX   (256 * MIB) /* read, over the map's whole life */
 #define PP_PERFMAP_ENTRIES_MAX (4U << 20)
 /* A longer name is cut to this: a qualname and a file name of 64 KiB each, and what joins them. */
-#define PP_PERFMAP_NAME_MAX (2 * 64 * KIB + sizeof("py:::") - 1)
+#define PP_PERFMAP_NAME_MAX (128 * KIB + sizeof("py:::") - 1)
 /* What all maps together may hold. A map may never hold more than is left for the others, so that
  * a newcomer finds room however greedy those before it were. */
 #define PP_PERFMAPS_MEMORY_MAX (128 * MIB)

@@ -84,10 +84,11 @@ class Row:
 
     def __init__(
         self, title, attack, *arguments, counters=None, problem=None, seconds=3, before=None,
-        check=None, after=None, fuse=None, group=False, limits=LIMITS, long=False,
+        file_problem=None, check=None, after=None, fuse=None, group=False, limits=LIMITS, long=False,
     ):  # fmt: skip
         """attack: a file in attacks/, with its arguments. counters: by name, the least rise. problem:
-        what `ps` and `doctor` say of the attacker, in part. before(stage, uid): run as root, returns
+        what `ps` and `doctor` say of the attacker, in part. file_problem: what they say of a file that
+        one of its processes maps. before(stage, uid): run as root, returns
         further arguments. check(stage, attack): more to be judged while it runs. after(stage):
         cleans up behind before(). fuse: root mounts a FUSE file over the attacker's perf map ("map") or
         jitdump ("dump"), which is the attacker's to serve. group: it starts in control groups that are
@@ -97,6 +98,7 @@ class Row:
         self.arguments = arguments
         self.counters = counters or {}
         self.problem = problem
+        self.file_problem = file_problem
         self.seconds = seconds
         self.before = before
         self.check = check
@@ -398,6 +400,35 @@ def judge_bystander(judgement, stacks, when):
     return samples
 
 
+def judge_file(judgement, stage, row, uid):
+    """A file's refusal is explained where its processes are shown."""
+
+    def listed():
+        found = stage.daemon.json("ps", "--all")["processes"]
+        return any(
+            process["uid"] == uid and row.file_problem in process.get("file_problem", "")
+            for process in found
+        )
+
+    def diagnosed():
+        # Its exit code says that not all are named.
+        found = json.loads(stage.daemon.ctl("doctor", "--json", code=None).stdout)["pythons"]
+        return any(
+            python["process"]["uid"] == uid
+            and row.file_problem in python["process"].get("file_problem", "")
+            for python in found
+        )
+
+    def shown():
+        return row.file_problem in stage.daemon.ctl("ps", "--all").stdout
+
+    for condition, what in ((listed, "ps --json"), (diagnosed, "doctor --json"), (shown, "ps")):
+        try:
+            pyprof.wait_until(condition, 20, f"{what} to say it")
+        except Failed:
+            judgement.add(False, f"{what} does not say: {row.file_problem}")
+
+
 def judge_refusal(judgement, stage, row, attack, before):
     """The counters have risen, and people are told."""
 
@@ -488,6 +519,8 @@ def run_row(stage, row, uid):
                 except Failed as error:
                     judgement.add(False, str(error))
             judge_refusal(judgement, stage, row, attack, before)
+            if row.file_problem:
+                judge_file(judgement, stage, row, uid)
         judge_bystander(judgement, stage.record(1), "after")
     finally:
         watch.stop()

@@ -102,7 +102,8 @@ bool pp_worker_owes(_unused_ const struct pp_worker *w, uid_t uid)
 }
 
 int pp_worker_load(_unused_ struct pp_worker *w, uid_t uid, _unused_ int fd,
-		   const struct pp_file_key *key, pp_elf_loaded_fn loaded, void *userdata)
+		   const struct pp_file_key *key, _unused_ int cached_fd, pp_elf_loaded_fn loaded,
+		   void *userdata)
 {
 	if (key->dev == UINT64_MAX) {
 		vdso.loaded = loaded;
@@ -233,7 +234,7 @@ static int start(_unused_ void **state)
 	owing = 0;
 	assert_int_equal(pp_processes_new(&processes, NULL, &hooks, NULL), 0);
 	assert_int_equal(pp_store_new(&store), 0);
-	return pp_files_new(&files, NULL, &reader, processes, store, &files_hooks, NULL);
+	return pp_files_new(&files, NULL, &reader, processes, store, NULL, &files_hooks, NULL);
 }
 
 static int stop(_unused_ void **state)
@@ -573,6 +574,35 @@ static void a_file_may_change_hands(_unused_ void **state)
 	answer_names(0, "name");
 }
 
+/* What is more than the table holds is counted, each time it is wanted; what is there stays. */
+static void the_table_of_files_is_bounded(_unused_ void **state)
+{
+	uint64_t before = pp_counters[PP_C_files_refused];
+	struct pp_process *p = NULL;
+
+	reader_refuses = -ENOBUFS; /* nobody need answer for all these */
+	for (uint64_t i = 0; i < PP_SIGHTINGS_MAX + 5; i++) {
+		uint64_t start = 0x100000 + i % 1000 * 0x2000;
+
+		if (i % 1000 == 0)
+			p = mapper((pid_t)(100 + i / 1000));
+		apply((struct pp_life){ .kind = PP_LIFE_MMAP,
+					.start = start,
+					.len = 0x1000,
+					.ino = 1000 + i,
+					.dev_major = 8,
+					.prot = 5,
+					.path = "/lib/b" },
+		      p->pid);
+		pp_files_want(files, p, pp_process_map_at(p, start));
+	}
+	assert_int_equal(pp_counters[PP_C_files_refused], before + 5);
+	pp_files_want(files, p, pp_process_map_at(p, 0x100000)); /* known already */
+	assert_int_equal(pp_counters[PP_C_files_refused], before + 5);
+	pp_files_want(files, p, map_of(p)); /* /lib/a: not known yet */
+	assert_int_equal(pp_counters[PP_C_files_refused], before + 6);
+}
+
 static void it_ends_in_the_middle(_unused_ void **state)
 {
 	struct pp_process *a = identified(10);
@@ -610,6 +640,7 @@ int main(void)
 						stop),
 		cmocka_unit_test_setup_teardown(who_owes_pays_with_his_own_files, start, stop),
 		cmocka_unit_test_setup_teardown(a_file_may_change_hands, start, stop),
+		cmocka_unit_test_setup_teardown(the_table_of_files_is_bounded, start, stop),
 		cmocka_unit_test_setup_teardown(it_ends_in_the_middle, start, stop),
 		cmocka_unit_test_setup_teardown(it_ends_with_a_question, start, stop),
 	};

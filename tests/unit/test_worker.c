@@ -83,7 +83,7 @@ static void load_fd(int fd)
 	struct pp_file_key key = key_of(fd);
 
 	result = (struct result){ .table = -1 };
-	assert_int_equal(pp_worker_load(worker, 0, fd, &key, on_loaded, &result), 0);
+	assert_int_equal(pp_worker_load(worker, 0, fd, &key, -1, on_loaded, &result), 0);
 	wait_done();
 }
 
@@ -427,7 +427,7 @@ static int submit_as(uid_t uid)
 	_cleanup_close_ int fd = scratch_open("/bin/true");
 	struct pp_file_key key = key_of(fd);
 
-	return pp_worker_load(worker, uid, fd, &key, on_served, (void *)(uintptr_t)uid);
+	return pp_worker_load(worker, uid, fd, &key, -1, on_served, (void *)(uintptr_t)uid);
 }
 
 static void wait_served(size_t n)
