@@ -297,9 +297,9 @@ __noinline int enter_state(__u64 state)
 		c->top = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first + 8);
 		c->chunk_end = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first + 16);
 	}
+	c->own_interp = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_interp - first);
 	/* Of another interpreter's code objects that number says nothing. */
-	if (c->interp.numbered_interp &&
-	    CHAIN_AT(w, __u64, CHAIN_HALF, l->state_interp - first) != c->interp.numbered_interp)
+	if (c->interp.numbered_interp && c->own_interp != c->interp.numbered_interp)
 		c->interp.next_code = 0;
 	c->frame = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_frame - first);
 	c->cframe = c->first_cframe = 0;

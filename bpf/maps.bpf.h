@@ -49,6 +49,7 @@ struct pp_print {
 /* A walk of the interpreter's frames in progress (chain.bpf.h). */
 struct pp_chain {
 	__u64 state;		       /* the thread state */
+	__u64 own_interp;	       /* the interpreter that it belongs to */
 	__u64 outer;		       /* the one to go on with where this chain ends, or 0 */
 	__u64 fsbase;		       /* of the thread */
 	__u64 frame;		       /* the next to be read */
@@ -77,7 +78,12 @@ struct pp_walk {
 	__u32 gen, block, nr_mappings; /* of the process */
 	__u32 window_len, window_next; /* bytes held; bytes the next read asks for */
 	__u64 window_start;
-	__u64 mark; /* the next of marks to be met, or NO_MARK */
+	/* The GIL of an interpreter in the space of gil_gen, for the next sample: it never moves.
+	 */
+	__u64 gil, gil_interp;
+	__u32 gil_gen;
+	__u64 futex; /* address of the futex that the thread waits for in the kernel, or 0 */
+	__u64 mark;  /* the next of marks to be met, or NO_MARK */
 	__u32 at_mark, nr_marks;
 	__u8 code[CODE_BYTES];
 	__u8 window[WINDOW_BYTES];

@@ -109,6 +109,25 @@ enum pp_chain_end {
 	PP_CHAIN_MAX,
 };
 
+/* What a thread has of its interpreter's lock. */
+enum pp_gil {
+	PP_GIL_NONE,	 /* it has no state in an interpreter */
+	PP_GIL_UNKNOWN,	 /* it may have one, of which that is not known */
+	PP_GIL_RELEASED, /* it runs without */
+	PP_GIL_WAITING,	 /* it wants it, and another has it */
+	PP_GIL_HELD,
+	PP_GIL_MAX,
+};
+
+/* Whether the thread collects its interpreter's garbage. */
+enum pp_gc {
+	PP_GC_NONE,    /* as PP_GIL_NONE */
+	PP_GC_UNKNOWN, /* as PP_GIL_UNKNOWN */
+	PP_GC_IDLE,
+	PP_GC_RUNNING, /* a collection is under way, and the thread holds the GIL */
+	PP_GC_MAX,
+};
+
 /*
  * One sample, variable length: nr_kernel kernel pcs (leaf first), then nr_python Python frames
  * (leaf first, two words each), then nr_user user pcs (leaf first, PP_PC form; all but the leaf are
@@ -125,11 +144,15 @@ struct pp_sample {
 	__u8 set;	/* the sampling set whose event fired */
 	__u8 end;	/* enum pp_end */
 	__u8 chain_end; /* enum pp_chain_end */
-	__u8 pad[3];
+	__u8 gil;	/* enum pp_gil */
+	__u8 gc;	/* enum pp_gc */
+	__u8 pad;
 	/* The number of the interpreter's next code object: those that run have lower ones. 0: not
 	 * known, and Python frames have prints. */
 	__u32 next_code;
-	char comm[PP_COMM_LEN]; /* of the thread group leader: the process's name */
+	__u64 task; /* address of what should be its asyncio task's coroutine's code; 0: none */
+	char comm[PP_COMM_LEN];	  /* of the thread group leader: the process's name */
+	char thread[PP_COMM_LEN]; /* of the thread */
 #ifndef __bpf__
 	__u64 words[];
 #endif
@@ -291,6 +314,15 @@ struct pp_layout {
 	__u16 print_first, print_number; /* the u32 it got when it was made; 0: there is none */
 	__u16 print_name, print_file;	 /* the addresses of these; all in those words */
 	__u16 str_length, str_state, str_ascii, str_compact;
+	/* For the sample's attributes; 0: not known. */
+	__u16 interp_gil;      /* the interpreter's pointer to its GIL */
+	__u16 interp_gc;       /* a u32 that is not 0 during a collection */
+	__s16 current_gil;     /* where that is static: the GIL, relative to pp_interp.current */
+	__s16 current_gc;      /* and that u32 */
+	__u16 state_requested; /* a u32 that is not 0 while the thread waits for the GIL */
+	__u16 state_task;      /* the asyncio task that runs */
+	__u16 task_coro;       /* of a task: its coroutine */
+	__u16 coro_frame;      /* of a coroutine: its frame, in which frame_code is its code */
 };
 
 /*
@@ -342,8 +374,8 @@ struct pp_filter_entry {
 };
 
 #ifndef __bpf__
-_Static_assert(sizeof(struct pp_sample) == 64, "pp_sample");
-_Static_assert(sizeof(struct pp_layout) == 52, "pp_layout");
+_Static_assert(sizeof(struct pp_sample) == 88, "pp_sample");
+_Static_assert(sizeof(struct pp_layout) == 68, "pp_layout");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");
 _Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * sizeof(__u32), "pp_mapping");
 _Static_assert(sizeof(struct pp_space) == 80, "pp_space");

@@ -10,6 +10,7 @@
  * fork inherits, exit forgets. They act at once; the daemon follows with the new picture.
  */
 #include "chain.bpf.h"
+#include "state.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
@@ -133,6 +134,7 @@ int chain(struct bpf_perf_event_data *ctx)
 	if (!w)
 		return 0;
 	w->sample.chain_end = chain_begin();
+	take_state();
 	if (w->sample.chain_end == PP_CHAIN_NONE) {
 		take_next_code(w);
 		w->chain.walk++;
@@ -162,7 +164,7 @@ static __always_inline bool wanted(__u32 set, __u32 tgid)
 	return f && f->sets & 1U << set;
 }
 
-/* Who is running. The name is the process's, not the thread's. */
+/* Who is running. */
 static __always_inline void identify(struct pp_sample *s, struct task_struct *task)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
@@ -170,6 +172,7 @@ static __always_inline void identify(struct pp_sample *s, struct task_struct *ta
 	s->start_ns = BPF_CORE_READ(leader, start_boottime);
 	s->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
 	bpf_core_read(&s->comm, sizeof(s->comm), &leader->comm);
+	bpf_get_current_comm(s->thread, sizeof(s->thread));
 }
 
 /* The user's registers: those of the interrupt, or those saved at the entry into the kernel. */
@@ -201,6 +204,7 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct tas
 	w->sp = saved.sp;
 	w->bp = saved.bp;
 	cs = saved.cs;
+	w->futex = futex_waited_for(&saved);
 	return cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
 }
 
@@ -273,6 +277,10 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->sample.nr_user = 0;
 	w->sample.chain_end = PP_CHAIN_NONE;
 	w->sample.next_code = 0;
+	w->sample.gil = PP_GIL_NONE;
+	w->sample.gc = PP_GC_NONE;
+	w->sample.task = 0;
+	w->futex = 0;
 	identify(&w->sample, task);
 
 	in_kernel = !(*(volatile __u64 *)&ctx->regs.cs & 3);

@@ -130,11 +130,6 @@ static enum pp_pyframe class_of(struct pp_resolve *r, uint32_t frame)
 
 /* ---- Both stacks ----------------------------------------------------------------------------- */
 
-static bool in_range(const struct pp_elf_range *range, uint64_t address)
-{
-	return address - range->start < range->len;
-}
-
 /* Whether the evaluation loop's code is there. */
 static bool is_eval(struct pp_process *p, uint64_t pc)
 {
@@ -144,8 +139,8 @@ static bool is_eval(struct pp_process *p, uint64_t pc)
 
 	return o && o->state == PP_OBJECT_READY && o->info.python.runtime &&
 	       pp_object_address(o, pc - map->start + map->pgoff, &address) &&
-	       (in_range(&o->info.python.eval, address) ||
-		in_range(&o->info.python.eval_cold, address));
+	       (pp_elf_range_has(&o->info.python.eval, address) ||
+		pp_elf_range_has(&o->info.python.eval_cold, address));
 }
 
 /* Resolves the native frames. */

@@ -10,6 +10,8 @@
 #define PP_DEBUGLINK_MAX       256 /* a file's basename with its NUL */
 #define PP_OBJECT_SEGMENTS_MAX 16  /* LOAD segments kept */
 
+#define PP_ELF_TAKERS 6 /* three functions, and copies of them */
+
 struct pp_elf_segment {
 	uint64_t offset, address; /* in the file; ELF virtual */
 	uint64_t file_size, memory_size;
@@ -22,6 +24,11 @@ struct pp_elf_range {
 	uint64_t start, len;
 };
 
+static inline bool pp_elf_range_has(const struct pp_elf_range *range, uint64_t address)
+{
+	return address - range->start < range->len;
+}
+
 /* A CPython runtime that is defined in the file. Addresses are ELF ones. */
 struct pp_elf_python {
 	uint64_t runtime;   /* of _PyRuntime; 0: there is none */
@@ -29,6 +36,8 @@ struct pp_elf_python {
 	uint64_t next_code; /* 3.12: of the number of the next code object; 0: not known */
 	/* The evaluation loop: its function, and the part of it that a compiler put elsewhere. */
 	struct pp_elf_range eval, eval_cold;
+	/* Functions that do nothing but take the GIL, as far as they have symbols. */
+	struct pp_elf_range takers[PP_ELF_TAKERS];
 	/* As PY_VERSION_HEX has it. Level 0: only major and minor are known, by what the file
 	 * exports. 0: not known. */
 	uint32_t version;

@@ -35,6 +35,28 @@ static void read_version(struct pp_elf *elf, uint64_t address, struct pp_elf_pyt
 		py->version = (uint32_t)value;
 }
 
+/* What takes the GIL: the function itself, of which there is no trace in a stripped file, and those
+ * of its callers that are exported. A compiler makes copies of a function, and gives them suffixes.
+ */
+static void take_taker(const char *name, const struct pp_elf_range *range, struct pp_elf_python *py)
+{
+	static const char *const names[] = { "take_gil", "PyEval_RestoreThread",
+					     "PyEval_AcquireThread" };
+	size_t len = strcspn(name, "."), i = 0;
+
+	while (i < ARRAY_SIZE(names) &&
+	       (strlen(names[i]) != len || strncmp(name, names[i], len) != 0))
+		i++;
+	if (i == ARRAY_SIZE(names) || !range->len)
+		return;
+	/* An exported one is in both tables. */
+	for (i = 0; i < PP_ELF_TAKERS && py->takers[i].len; i++)
+		if (py->takers[i].start == range->start)
+			return;
+	if (i < PP_ELF_TAKERS)
+		py->takers[i] = *range;
+}
+
 static void take_symbol(struct pp_elf *elf, const Elf64_Sym *sym, const char *name,
 			struct pp_elf_python *py)
 {
@@ -54,6 +76,7 @@ static void take_symbol(struct pp_elf *elf, const Elf64_Sym *sym, const char *na
 		py->eval_cold = range;
 	else if (!strcmp(name, "Py_Version")) /* a `const unsigned long` */
 		read_version(elf, sym->st_value, py);
+	take_taker(name, &range, py);
 	for (size_t i = 0; i < ARRAY_SIZE(additions); i++)
 		if (!strcmp(name, additions[i].symbol) && py->version < additions[i].version)
 			py->version = additions[i].version;

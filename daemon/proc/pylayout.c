@@ -33,10 +33,20 @@
 #define TAGGED	 .code_tag = 7 /* a stack reference: its low bits say how it is counted */
 #define SENTINEL .sentinel = 1
 
+/* Before 3.12 there is one GIL, in front of the runtime's current thread state. */
+#define STATIC_GIL .current_gil = -216
+
+/* Where the interpreter describes itself, offsets of what it leaves out: of the thread state the
+ * task that runs, of that its coroutine (the module _asyncio describes them), and of a coroutine
+ * its frame. */
+#define TASKS(state_, coro_, frame_) \
+	.state_task = (state_), .task_coro = (coro_), .coro_frame = (frame_)
+
 static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.8 */
 	{
-		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 104, 0), OBJECTS },
+		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 104, 0), OBJECTS, STATIC_GIL,
+			   .current_gc = -824 },
 		.runtime_interpreters = 32,
 		.runtime_current = 1368,
 		.interp_threads = 8,
@@ -46,7 +56,8 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	},
 	/* 3.9 */
 	{
-		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 104, 0), OBJECTS },
+		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 104, 0), OBJECTS, STATIC_GIL,
+			   .interp_gc = 816 },
 		.runtime_interpreters = 32,
 		.runtime_current = 568,
 		.interp_threads = 8,
@@ -56,7 +67,8 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	},
 	/* 3.10 */
 	{
-		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 96, 0), OBJECTS },
+		.chain = { CHAIN(24, 176, 0, 0, 0, 32, 24, 96, 0), OBJECTS, STATIC_GIL,
+			   .interp_gc = 816 },
 		.runtime_interpreters = 32,
 		.runtime_current = 568,
 		.interp_threads = 8,
@@ -66,7 +78,8 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	},
 	/* 3.11 */
 	{
-		.chain = { CHAIN(56, 152, 296, 8, 16, 32, 48, 56, 69), CFRAMES },
+		.chain = { CHAIN(56, 152, 296, 8, 16, 32, 48, 56, 69), CFRAMES, STATIC_GIL,
+			   .interp_gc = 848 },
 		.runtime_interpreters = 40,
 		.runtime_current = 576,
 		.interp_threads = 16,
@@ -76,7 +89,8 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	},
 	/* 3.12 */
 	{
-		.chain = { CHAIN(56, 136, 232, 0, 8, 0, 8, 56, 70), BOTH },
+		.chain = { CHAIN(56, 136, 232, 0, 8, 0, 8, 56, 70), BOTH, .interp_gil = 384,
+			   .interp_gc = 312 },
 		.runtime_interpreters = 40,
 		.interp_threads = 72,
 		.state_next = 8,
@@ -96,7 +110,8 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	},
 	/* 3.14 */
 	{
-		.chain = { CHAIN(72, 152, 232, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED },
+		.chain = { CHAIN(72, 152, 232, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED,
+			   TASKS(872, 128, 72) },
 		.runtime_interpreters = 808,
 		.interp_next = 7272,
 		.interp_threads = 7344,
@@ -107,7 +122,8 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	},
 	/* 3.15 */
 	{
-		.chain = { CHAIN(72, 176, 256, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED, SENTINEL },
+		.chain = { CHAIN(72, 176, 256, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED, SENTINEL,
+			   TASKS(1032, 128, 72), .state_requested = 40 },
 		.runtime_interpreters = 936,
 		.interp_next = 7264,
 		.interp_threads = 7336,
@@ -122,10 +138,10 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 /* Where in _Py_DebugOffsets the sections are (bytes), and members that moved within theirs. */
 struct positions {
 	uint16_t size; /* of it all */
-	uint16_t interpreters_head, interp_next, interp_threads;
+	uint16_t interpreters_head, interp_next, interp_threads, interp_gc, interp_gil;
 	uint16_t state, state_next, state_thread, state_chunk; /* state: its size */
 	uint16_t frame, frame_owner;			       /* frame: its size */
-	uint16_t code, object, type, bytes, str;	       /* their sizes */
+	uint16_t code, object, type, bytes, str, gc;	       /* their sizes */
 };
 
 #define FREE_THREADED 16 /* a u64 of its own in all versions */
@@ -133,12 +149,12 @@ struct positions {
 
 static const struct positions *positions_of(unsigned int minor)
 {
-	static const struct positions v13 = { 584, 40,	64,  72,  152, 168, 192, 208,
-					      224, 264, 272, 352, 368, 512, 536 };
-	static const struct positions v14 = { 760, 40,	64,  72,  176, 192, 216, 232,
-					      248, 288, 312, 400, 416, 592, 616 };
-	static const struct positions v15 = { 888, 40,	64,  72,  176, 192, 240, 256,
-					      312, 352, 376, 464, 480, 688, 712 };
+	static const struct positions v13 = { 584, 40,	64,  72,  80,  112, 152, 168, 192,
+					      208, 224, 264, 272, 352, 368, 512, 536, 568 };
+	static const struct positions v14 = { 760, 40,	64,  72,  88,  120, 176, 192, 216,
+					      232, 248, 288, 312, 400, 416, 592, 616, 648 };
+	static const struct positions v15 = { 888, 40,	64,  72,  88,  120, 176, 192, 240,
+					      256, 312, 352, 376, 464, 480, 688, 712, 752 };
 
 	return minor == 13 ? &v13 : minor == 14 ? &v14 : minor == 15 ? &v15 : NULL;
 }
@@ -181,6 +197,19 @@ static bool agrees(struct reading *d, const struct positions *at, const struct p
 	       word(d, at->str + 16) == l->str_length && word(d, at->str + 24) == l->str_ascii;
 }
 
+/* The GIL, and the collector's word in the interpreter. Without a GIL neither says anything of a
+ * thread. */
+static void take_collector(struct reading *d, const struct positions *at, struct pp_layout *c)
+{
+	uint64_t gc = word(d, at->interp_gc), collecting = word(d, at->gc + 8);
+
+	take(d, at->interp_gil, RUNTIME_MAX, 8, &c->interp_gil);
+	if (gc > RUNTIME_MAX || collecting > RUNTIME_MAX || gc + collecting > RUNTIME_MAX)
+		d->bad = true;
+	else
+		c->interp_gc = (uint16_t)(gc + collecting);
+}
+
 static int take_description(struct reading *d, const struct positions *at, struct pp_pylayout *l)
 {
 	uint64_t state = MIN(word(d, at->state), (uint64_t)OBJECT_MAX);
@@ -203,6 +232,10 @@ static int take_description(struct reading *d, const struct positions *at, struc
 	take(d, at->frame + 16, PP_PYFRAME_BYTES_MAX, 8, &c->frame_code);
 	take(d, at->frame + 24, PP_PYFRAME_BYTES_MAX, 8, &c->frame_position);
 	take(d, at->frame_owner, PP_PYFRAME_BYTES_MAX, 1, &c->frame_owner);
+	if (l->free_threaded)
+		c->state_task = c->state_requested = 0; /* they lie elsewhere */
+	else
+		take_collector(d, at, c);
 	return d->bad || !agrees(d, at, code) ? -EBADMSG : 0;
 }
 
@@ -262,8 +295,7 @@ static void take_prints(const struct pp_code_offsets *code, struct pp_layout *c)
 /* Completes what the table or the description has said. */
 static int complete(struct pp_pylayout *l)
 {
-	if (l->interp_next_code)
-		l->chain.state_interp = l->state_interp;
+	l->chain.state_interp = l->state_interp;
 	take_prints(pp_code_offsets_find(l->version, l->free_threaded), &l->chain);
 	return bound_reads(&l->chain);
 }
