@@ -360,6 +360,19 @@ void pp_codes_otherwise(struct pp_codes *cs, struct pp_process *p, uint32_t fram
 	}
 }
 
+uint32_t pp_codes_function(struct pp_codes *cs, struct pp_process *p, uint64_t code,
+			   uint32_t next_code, uint64_t time_ns)
+{
+	const struct pp_coded *c = p->codes;
+	struct pp_pyframe_raw first = { .code = code };
+
+	if (!c || !c->layout)
+		return PP_FRAME_UNKNOWN;
+	/* f_lasti is -1 before the first instruction. */
+	first.position = c->layout->instructions ? code + c->layout->instructions : UINT64_MAX;
+	return pp_codes_frame(cs, p, &first, next_code, time_ns);
+}
+
 size_t pp_codes_pending(const struct pp_codes *cs, uint64_t time_ns)
 {
 	size_t n = 0;

@@ -45,6 +45,10 @@ uint32_t pp_codes_frame(struct pp_codes *cs, struct pp_process *p, const struct 
  * object cannot be proven. frame: as pp_codes_frame gave it for the sample in hand. */
 void pp_codes_otherwise(struct pp_codes *cs, struct pp_process *p, uint32_t frame, uint32_t stub);
 
+/* The frame of the function whose code that was when the sample was taken, at its first line. */
+uint32_t pp_codes_function(struct pp_codes *cs, struct pp_process *p, uint64_t code,
+			   uint32_t next_code, uint64_t time_ns);
+
 /* Hooks of proc/processes.h. A child shares what its parent has until one of them learns more. */
 void pp_codes_forked(struct pp_codes *cs, struct pp_process *parent, struct pp_process *child);
 void pp_codes_gone(struct pp_codes *cs, struct pp_process *p);

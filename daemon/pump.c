@@ -16,6 +16,7 @@
 #include "pythons.h"
 #include "resolve.h"
 #include "sessions.h"
+#include "states.h"
 #include "trace/bpf.h"
 #include "trace/sideband.h"
 #include "unwind.h"
@@ -87,7 +88,7 @@ static void take_sample(struct pp_manager *m, const struct pp_sample *s)
 		p->complete++;
 		m->complete++;
 	}
-	pp_sessions_sample(m->sessions, s, p, node);
+	pp_sessions_sample(m->sessions, s, p, node, pp_states_attributes(m->store, m->codes, p, s));
 }
 
 static void take_life_up_to(struct pp_manager *m, uint64_t time_ns)

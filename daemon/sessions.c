@@ -352,7 +352,7 @@ static bool wants(const struct session *s, const struct pp_sample *sample)
 }
 
 void pp_sessions_sample(struct pp_sessions *ss, const struct pp_sample *s,
-			const struct pp_process *p, uint32_t node)
+			const struct pp_process *p, uint32_t node, uint32_t attributes)
 {
 	const struct pp_events *events = ss->sets[s->set].events;
 	uint64_t ns;
@@ -361,10 +361,11 @@ void pp_sessions_sample(struct pp_sessions *ss, const struct pp_sample *s,
 		return; /* the set was closed after this sample */
 	ns = pp_events_period_ns(events);
 	if (s->set == 0)
-		(void)pp_profile_add(ss->profile, s->time_ns, p->id, node, (enum pp_end)s->end, ns);
+		(void)pp_profile_add(ss->profile, s->time_ns, p->id, node, attributes,
+				     (enum pp_end)s->end, ns);
 	for (struct session *i = ss->sessions; i; i = i->next)
 		if (wants(i, s))
-			(void)pp_profile_add(i->profile, s->time_ns, p->id, node,
+			(void)pp_profile_add(i->profile, s->time_ns, p->id, node, attributes,
 					     (enum pp_end)s->end, ns);
 }
 

@@ -47,7 +47,7 @@ size_t pp_sessions_count(const struct pp_sessions *ss);
 
 /* Counts a sample where it belongs. */
 void pp_sessions_sample(struct pp_sessions *ss, const struct pp_sample *s,
-			const struct pp_process *p, uint32_t node);
+			const struct pp_process *p, uint32_t node, uint32_t attributes);
 /* Sampled, but not to be had: its set's listeners lost it. */
 void pp_sessions_lose(struct pp_sessions *ss, unsigned int set, uint64_t n);
 /* Books what BPF lost since the last call. */

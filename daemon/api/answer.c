@@ -169,6 +169,7 @@ static int start_export(struct pp_api_answer *a)
 	struct pp_choice choice = { .api = a->api, .viewer = a->viewer, .second = &a->ask.scope };
 	const struct pp_query query = { .since_ns = a->ask.since_ns,
 					.want = pp_choice_want,
+					.fits = pp_choice_fits,
 					.userdata = &choice,
 					.kernel = a->viewer.kernel };
 	struct pp_pprof_options options = { .facts = facts,

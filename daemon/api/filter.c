@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Which processes a caller wants, and which of them are the caller's to see. */
+/* Which processes and samples a caller wants, and which of them are the caller's to see. */
 #include "api/internal.h"
 
 #include "proc/cgroup.h"
@@ -22,6 +22,7 @@ int pp_scope_parse(struct pp_scope *ret, json_t *object, const char **ret_bad)
 {
 	_cleanup_scope_ struct pp_scope f = { .uid = -1 };
 	const char *command = NULL, *unit = NULL, *slice = NULL, *container = NULL, *pod = NULL;
+	const char *gil = NULL, *thread = NULL, *task = NULL;
 	int64_t pid = 0;
 	const struct pp_param params[] = {
 		{ "pid", PP_PARAM_INT, .min = 1, .max = INT_MAX, .target = &pid },
@@ -33,16 +34,24 @@ int pp_scope_parse(struct pp_scope *ret, json_t *object, const char **ret_bad)
 		{ "pod", PP_PARAM_STRING, .target = &pod },
 		{ "uid", PP_PARAM_INT, .min = 0, .max = UINT32_MAX, .target = &f.uid },
 		{ "python", PP_PARAM_BOOL, .target = &f.python },
+		{ "gil", PP_PARAM_STRING, .target = &gil },
+		{ "gc", PP_PARAM_BOOL, .target = &f.gc },
+		{ "thread", PP_PARAM_STRING, .target = &thread },
+		{ "task", PP_PARAM_STRING, .target = &task },
 	};
 
 	*ret_bad = pp_params_parse(object, params, ARRAY_SIZE(params));
 	if (!*ret_bad && f.tree && !pid)
 		*ret_bad = "tree";
+	f.gil = gil ? pp_gil_of_text(gil) : PP_GIL_NONE;
+	if (!*ret_bad && f.gil == PP_GIL_MAX)
+		*ret_bad = "gil";
 	if (*ret_bad)
 		return -EINVAL;
 	f.pid = (pid_t)pid;
 	if (keep(&f.command, command) < 0 || keep(&f.unit, unit) < 0 || keep(&f.slice, slice) < 0 ||
-	    keep(&f.container, container) < 0 || keep(&f.pod, pod) < 0)
+	    keep(&f.container, container) < 0 || keep(&f.pod, pod) < 0 ||
+	    keep(&f.thread, thread) < 0 || keep(&f.task, task) < 0)
 		return -ENOMEM;
 	*ret = f;
 	f = (struct pp_scope){ 0 };
@@ -56,6 +65,8 @@ void pp_scope_done(struct pp_scope *f)
 	free(f->slice);
 	free(f->container);
 	free(f->pod);
+	free(f->thread);
+	free(f->task);
 	*f = (struct pp_scope){ .uid = -1 };
 }
 
@@ -151,6 +162,29 @@ enum pp_want pp_choice_want(void *userdata, uint64_t process)
 	if (!matches(c, c->first, c->any_pid, p) || !matches(c, c->second, false, p))
 		return PP_WANT_NO;
 	return PP_WANT_YES;
+}
+
+static bool fits(const struct pp_scope *f, struct pp_store *store, const struct pp_attributes *a)
+{
+	const char *thread, *task;
+
+	if (!f)
+		return true;
+	if ((f->gil != PP_GIL_NONE && a->gil != f->gil) || (f->gc && a->gc != PP_GC_RUNNING))
+		return false;
+	thread = pp_strings_text(store->strings, a->thread, NULL);
+	if (f->thread && strcmp(f->thread, thread) != 0)
+		return false;
+	task = pp_strings_text(store->strings, pp_frames_describe(store->frames, a->task)->name,
+			       NULL);
+	return !f->task || (a->task != PP_FRAME_UNKNOWN && strcmp(f->task, task) == 0);
+}
+
+bool pp_choice_fits(void *userdata, struct pp_store *store, const struct pp_attributes *a)
+{
+	const struct pp_choice *c = userdata;
+
+	return fits(c->first, store, a) && fits(c->second, store, a);
 }
 
 struct search {

@@ -35,7 +35,7 @@ struct pp_viewer {
 struct pp_viewer pp_api_viewer(struct pp_api *api, const struct pp_call *call);
 bool pp_api_sees(const struct pp_viewer *viewer, const struct pp_process *p);
 
-/* ---- filter.c: which processes ---- */
+/* ---- filter.c: which samples ---- */
 
 /* Members as in the interface's type Filter. */
 struct pp_scope {
@@ -44,6 +44,9 @@ struct pp_scope {
 	int64_t uid; /* -1: any */
 	bool python;
 	char *command, *unit, *slice, *container, *pod; /* NULL: any */
+	enum pp_gil gil;				/* PP_GIL_NONE: any */
+	bool gc;
+	char *thread, *task; /* NULL: any */
 };
 
 /* object may be NULL: everything. *ret_bad names the member that will not do, with -EINVAL. */
@@ -65,8 +68,9 @@ struct pp_choice {
 
 void pp_choice_begin(struct pp_choice *c);
 void pp_choice_end(struct pp_choice *c);
-/* For pp_query. userdata: the struct pp_choice. */
+/* For pp_query. userdata: the struct pp_choice. Both filters count, but for first's pid. */
 enum pp_want pp_choice_want(void *userdata, uint64_t process);
+bool pp_choice_fits(void *userdata, struct pp_store *store, const struct pp_attributes *a);
 
 /* Whether pid is there, and the viewer's. Returns 0 where all is well or pid is 0; 1 where the call
  * was answered with an error. */

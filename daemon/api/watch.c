@@ -10,6 +10,7 @@
 #include "api/internal.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "ipc/varlink.h"
 #include "profile/delta.h"
 #include "profile/end.h"
@@ -99,6 +100,39 @@ static int nodes_json(struct pp_api_watch *w, json_t *array)
 	return r ? -ENOMEM : 0;
 }
 
+static int attributes_json(struct pp_store *store, const struct pp_delta_take *t, json_t *array)
+{
+	_cleanup_buf_ struct pp_buf thread = PP_BUF(0);
+	int r = 0;
+
+	for (size_t i = 0; i < t->nr_attributes && r >= 0; i++) {
+		const struct pp_delta_attributes *a = &t->attributes[i];
+		const char *gil = pp_gil_text((enum pp_gil)a->gil);
+		const char *gc = pp_gc_text((enum pp_gc)a->gc);
+		const char *name;
+		size_t len;
+		json_t *o;
+
+		name = pp_strings_text(store->strings, a->thread, &len);
+		thread.len = 0;
+		r = pp_text_escape(&thread, name, len, NULL);
+		if (r < 0)
+			break;
+		o = json_pack("{s:I}", "id", (json_int_t)a->id);
+		if (gil)
+			r |= json_object_set_new(o, "gil", json_string(gil));
+		if (gc)
+			r |= json_object_set_new(o, "gc", json_string(gc));
+		if (len)
+			r |= json_object_set_new(o, "thread",
+						 json_stringn((char *)thread.data, thread.len));
+		if (a->task)
+			r |= json_object_set_new(o, "task", json_integer(a->task));
+		r |= json_array_append_new(array, o);
+	}
+	return r ? -ENOMEM : 0;
+}
+
 static int counts_json(const struct pp_delta_take *t, json_t *array)
 {
 	int r = 0;
@@ -109,6 +143,8 @@ static int counts_json(const struct pp_delta_take *t, json_t *array)
 				      "node", (json_int_t)n->node, "samples",
 				      (json_int_t)n->samples, "cpu_ns", (json_int_t)n->cpu_ns);
 
+		if (n->attributes)
+			r |= json_object_set_new(o, "attributes", json_integer(n->attributes));
 		if (!pp_end_complete(n->end))
 			r |= json_object_set_new(o, "truncated", json_string(pp_end_text(n->end)));
 		r |= json_array_append_new(array, o);
@@ -138,7 +174,7 @@ static int processes_json(const struct pp_api_watch *w, const struct pp_delta_ta
 static int part_json(struct pp_api_watch *w, struct pp_store *store, json_t **ret)
 {
 	json_auto_t *frames = json_array(), *nodes = json_array(), *counts = json_array();
-	json_auto_t *processes = json_array();
+	json_auto_t *attributes = json_array(), *processes = json_array();
 	const struct pp_delta_take *t = &w->take;
 	bool first = !w->frames_sent && !w->nodes_sent;
 	int r;
@@ -151,14 +187,17 @@ static int part_json(struct pp_api_watch *w, struct pp_store *store, json_t **re
 		r = nodes_json(w, nodes);
 	w->sending = w->frames_sent < t->nr_frames || w->nodes_sent < t->nr_nodes;
 	if (r == 0 && !w->sending)
+		r = attributes_json(store, t, attributes);
+	if (r == 0 && !w->sending)
 		r = counts_json(t, counts);
 	if (r < 0)
 		return r;
-	*ret = json_pack("{s:I, s:I, s:O, s:O, s:O, s:O, s:I, s:I}", "start_ns",
+	*ret = json_pack("{s:I, s:I, s:O, s:O, s:O, s:O, s:O, s:I, s:I}", "start_ns",
 			 (json_int_t)t->start_wall_ns, "end_ns",
 			 (json_int_t)(w->sending ? t->start_wall_ns : t->end_wall_ns), "frames",
-			 frames, "nodes", nodes, "counts", counts, "processes", processes, "lost",
-			 (json_int_t)(w->sending ? 0 : t->lost), "hidden", (json_int_t)t->hidden);
+			 frames, "nodes", nodes, "attributes", attributes, "counts", counts,
+			 "processes", processes, "lost", (json_int_t)(w->sending ? 0 : t->lost),
+			 "hidden", (json_int_t)t->hidden);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -182,6 +221,7 @@ static struct pp_profile *find_profile(struct pp_api_watch *w, struct pp_choice 
 static int take(struct pp_api_watch *w, struct pp_choice *choice)
 {
 	struct pp_query query = { .want = pp_choice_want,
+				  .fits = pp_choice_fits,
 				  .userdata = choice,
 				  .kernel = w->viewer.kernel };
 	int r;

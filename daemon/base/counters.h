@@ -37,6 +37,8 @@
 	X(codes_unproven,                                                                      \
 	  "Python frames whose code object was gone, or perhaps another, when it was read")    \
 	X(codes_refused, "Python frames left unnamed as a process says too many names")        \
+	X(threads_unnamed, "samples without their thread's name, as a process has too many")   \
+	X(attributes_dropped, "samples whose attributes did not fit the store")                \
 	X(codes_forgotten, "processes whose code objects were too many to keep; begun anew")   \
 	X(chains_foreign, "samples whose interpreter state was another thread's; left native") \
 	X(chains_unreadable, "samples whose interpreter frames could not be read")             \

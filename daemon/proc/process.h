@@ -84,6 +84,8 @@ struct pp_process {
 	uint64_t scan_started_ns;
 
 	uint64_t samples, complete; /* counted by the upper rooms */
+	uint32_t thread_names;	    /* of its threads, kept lately; as of: */
+	uint64_t thread_names_ns;
 	/* Slots for upper rooms, theirs to free in the on_free hook. */
 	void *unwind, *names, *python, *interp, *codes;
 

@@ -10,7 +10,8 @@
 
 static uint64_t hash_entry(const struct pp_entry *e)
 {
-	return pp_mix(pp_mix(e->process) ^ ((uint64_t)e->node << 8 | e->end));
+	return pp_mix(pp_mix((uint64_t)e->process << 32 | e->attributes) ^
+		      ((uint64_t)e->node << 8 | e->end));
 }
 
 static uint64_t hash_row(const void *table, uint32_t row)
@@ -26,14 +27,16 @@ static bool equal_row(const void *table, uint32_t row, const void *key)
 	const struct pp_counts *c = table;
 	const struct pp_entry *a = &c->entries[row], *b = key;
 
-	return a->node == b->node && a->process == b->process && a->end == b->end &&
-	       a->samples < SAMPLES_MAX;
+	return a->node == b->node && a->process == b->process && a->attributes == b->attributes &&
+	       a->end == b->end && a->samples < SAMPLES_MAX;
 }
 
-int pp_counts_add(struct pp_counts *c, uint64_t process, uint32_t node, enum pp_end end,
-		  uint64_t cpu_ns, size_t max)
+int pp_counts_add(struct pp_counts *c, uint32_t process, uint32_t node, uint32_t attributes,
+		  enum pp_end end, uint64_t cpu_ns, size_t max)
 {
-	struct pp_entry entry = { .process = process, .node = node, .end = (uint8_t)end };
+	struct pp_entry entry = {
+		.process = process, .node = node, .attributes = attributes, .end = (uint8_t)end
+	};
 	uint64_t hash = hash_entry(&entry);
 	const uint32_t *slot = pp_index_find(&c->index, hash, equal_row, c, &entry);
 	int r;

@@ -2,8 +2,9 @@
 /*
  * A delta listens to its profile and counts on its own between takes, by the store's numbers. A
  * take translates them: `nodes` and `frames` hold the stream's number for each of the store's that
- * was told. When the store collects, the dead ones' entries are forgotten, since their numbers may
- * come back with another meaning; the stream's own numbers just go on.
+ * was told. (A set of attributes is a node of the store's, too.) When the store collects, the dead
+ * ones' entries are forgotten, since their numbers may come back with another meaning; the stream's
+ * own numbers just go on.
  */
 #include "delta.h"
 
@@ -39,10 +40,11 @@ struct pp_delta {
 	/* What a take gives out. */
 	struct pp_delta_frame *out_frames;
 	struct pp_delta_node *out_nodes;
+	struct pp_delta_attributes *out_attributes;
 	struct pp_delta_count *out_counts;
 	struct pp_delta_process *out_processes;
-	uint32_t nr_frames, nr_nodes, nr_counts, nr_processes;
-	uint32_t frames_cap, nodes_cap, counts_cap, processes_cap;
+	uint32_t nr_frames, nr_nodes, nr_attributes, nr_counts, nr_processes;
+	uint32_t frames_cap, nodes_cap, attributes_cap, counts_cap, processes_cap;
 };
 
 /* Remembering which processes were told only saves telling them again: over this, start afresh. */
@@ -75,12 +77,13 @@ static uint64_t to_wall(const struct pp_profile *p, uint64_t ns)
 	return ns + (uint64_t)open->wall_offset_ns;
 }
 
-static void on_sample(void *userdata, uint64_t process, uint32_t node, enum pp_end end,
-		      uint64_t cpu_ns)
+static void on_sample(void *userdata, uint32_t process, uint32_t node, uint32_t attributes,
+		      enum pp_end end, uint64_t cpu_ns)
 {
 	struct pp_delta *d = userdata;
 
-	if (pp_counts_add(&d->counts, process, node, end, cpu_ns, PP_DELTA_ENTRIES_MAX) >= 0)
+	if (pp_counts_add(&d->counts, process, node, attributes, end, cpu_ns,
+			  PP_DELTA_ENTRIES_MAX) >= 0)
 		return;
 	d->lost++;
 	pp_count(PP_C_delta_refused);
@@ -106,8 +109,10 @@ static bool mark(void *userdata, struct pp_store *store, struct pp_mark *at _unu
 {
 	const struct pp_delta *d = userdata;
 
-	for (uint32_t i = 0; i < d->counts.nr; i++)
+	for (uint32_t i = 0; i < d->counts.nr; i++) {
 		pp_stacks_mark(store->stacks, d->counts.entries[i].node);
+		pp_stacks_mark(store->stacks, d->counts.entries[i].attributes);
+	}
 	for (uint32_t i = 0; i < d->nr_unnamed; i++)
 		pp_frames_mark(store->frames, d->unnamed[i].frame);
 	for (uint32_t i = 0; i < d->nr_frames; i++)
@@ -159,6 +164,7 @@ struct pp_delta *pp_delta_free(struct pp_delta *d)
 	pp_u64map_done(&d->seen);
 	free(d->out_frames);
 	free(d->out_nodes);
+	free(d->out_attributes);
 	free(d->out_counts);
 	free(d->out_processes);
 	free(d);
@@ -287,6 +293,31 @@ static int tell_stack(struct take *t, uint32_t node, uint32_t *ret)
 	return r;
 }
 
+/* The stream's number of a set of attributes. */
+static int tell_attributes(struct take *t, uint32_t attributes, const struct pp_attributes *a,
+			   uint32_t *ret)
+{
+	struct pp_delta *d = t->d;
+	uint32_t task = 0;
+	int r;
+
+	r = told_reserve(&d->nodes, pp_stacks_bound(t->store->stacks));
+	if (r < 0)
+		return r;
+	*ret = d->nodes.ids[attributes];
+	if (*ret || attributes == PP_ATTRIBUTES_NONE)
+		return 0;
+	if (a->task != PP_FRAME_UNKNOWN)
+		r = tell_frame(t, a->task, &task);
+	if (r < 0)
+		return r;
+	if (d->last_node == UINT32_MAX)
+		return -ENOSPC;
+	*ret = d->nodes.ids[attributes] = ++d->last_node;
+	return PUSH(d, attributes,
+		    { .id = *ret, .gil = a->gil, .gc = a->gc, .thread = a->thread, .task = task });
+}
+
 static int tell_process(struct take *t, uint64_t process)
 {
 	struct pp_delta *d = t->d;
@@ -323,19 +354,25 @@ static int verdict(struct take *t, uint64_t process, enum pp_want *ret)
 
 static int tell_entry(struct take *t, const struct pp_entry *e)
 {
+	struct pp_attributes a = pp_attributes_read(t->store, t->store->stacks, e->attributes);
+	uint32_t node, attributes;
 	enum pp_want want;
-	uint32_t node;
 	int r;
 
 	r = verdict(t, e->process, &want);
 	if (r < 0 || want != PP_WANT_YES)
 		return r;
-	r = tell_stack(t, e->node, &node);
+	if (t->query->fits && !t->query->fits(t->query->userdata, t->store, &a))
+		return 0;
+	r = tell_attributes(t, e->attributes, &a, &attributes);
+	if (r >= 0)
+		r = tell_stack(t, e->node, &node);
 	if (r < 0)
 		return r;
 	return PUSH(t->d, counts,
 		    { .process = e->process,
 		      .node = node,
+		      .attributes = attributes,
 		      .end = e->end,
 		      .samples = e->samples,
 		      .cpu_ns = e->cpu_ns });
@@ -365,7 +402,8 @@ int pp_delta_take(struct pp_delta *d, uint64_t now_ns, const struct pp_query *qu
 	uint64_t end_wall_ns = d->start_wall_ns, hidden = 0;
 	int r;
 
-	d->nr_frames = d->nr_nodes = d->nr_counts = d->nr_processes = 0;
+	d->nr_frames = d->nr_nodes = d->nr_attributes = 0;
+	d->nr_counts = d->nr_processes = 0;
 	if (d->profile) {
 		r = translate(d, query, &hidden);
 		if (r < 0)
@@ -377,10 +415,12 @@ int pp_delta_take(struct pp_delta *d, uint64_t now_ns, const struct pp_query *qu
 		.end_wall_ns = end_wall_ns,
 		.frames = d->out_frames,
 		.nodes = d->out_nodes,
+		.attributes = d->out_attributes,
 		.counts = d->out_counts,
 		.processes = d->out_processes,
 		.nr_frames = d->nr_frames,
 		.nr_nodes = d->nr_nodes,
+		.nr_attributes = d->nr_attributes,
 		.nr_counts = d->nr_counts,
 		.nr_processes = d->nr_processes,
 		.lost = d->lost,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A stream of deltas of a profile (Watch): what was counted since the last take, in numbers of the
- * stream's own, which are never reused. Frames and nodes are told once, before they are referred
- * to; a frame that was told without its name is told again, under its number, when it has one.
+ * stream's own, which are never reused. Frames, nodes and sets of attributes are told once, before
+ * they are referred to; a frame that was told without its name is told again, under its number,
+ * when it has one.
  */
 #pragma once
 
@@ -22,11 +23,20 @@ struct pp_delta_node {
 	uint32_t id, parent, frame; /* the stream's numbers; node 0: no parent */
 };
 
+struct pp_delta_attributes {
+	uint32_t id;	 /* the stream's number */
+	uint8_t gil;	 /* enum pp_gil */
+	uint8_t gc;	 /* enum pp_gc */
+	uint32_t thread; /* string of the store's; 0: not known */
+	uint32_t task;	 /* frame, the stream's number; 0: none */
+};
+
 struct pp_delta_count {
 	uint64_t process;
 	uint64_t samples, cpu_ns;
-	uint32_t node; /* the stream's; 0: an empty stack */
-	uint8_t end;   /* enum pp_end */
+	uint32_t node;	     /* the stream's; 0: an empty stack */
+	uint32_t attributes; /* the stream's; 0: none */
+	uint8_t end;	     /* enum pp_end */
 };
 
 struct pp_delta_process {
@@ -38,10 +48,11 @@ struct pp_delta_take {
 	uint64_t start_wall_ns, end_wall_ns;
 	const struct pp_delta_frame *frames;
 	const struct pp_delta_node *nodes; /* parents before children */
+	const struct pp_delta_attributes *attributes;
 	const struct pp_delta_count *counts;
 	const struct pp_delta_process *processes; /* those in counts, each once; the profile still
 						     keeps them known */
-	size_t nr_frames, nr_nodes, nr_counts, nr_processes;
+	size_t nr_frames, nr_nodes, nr_attributes, nr_counts, nr_processes;
 	uint64_t lost, hidden; /* hidden: processes */
 };
 

@@ -175,5 +175,5 @@ const char *pp_kind_text(enum pp_kind kind)
 		[PP_KIND_JIT] = "jit",
 	};
 
-	return (unsigned int)kind < PP_KIND_MAX ? texts[kind] : "unknown";
+	return (unsigned int)kind < ARRAY_SIZE(texts) ? texts[kind] : "unknown";
 }

@@ -16,6 +16,9 @@ enum pp_kind {
 	PP_KIND_PYTHON,
 	PP_KIND_KERNEL,
 	PP_KIND_JIT,
+	/* No code: what sets of attributes are made of (attributes.h). */
+	PP_KIND_STATES,
+	PP_KIND_THREAD,
 	PP_KIND_MAX,
 };
 

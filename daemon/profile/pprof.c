@@ -34,15 +34,19 @@ enum label {
 	LABEL_SLICE,
 	LABEL_CONTAINER,
 	LABEL_POD,
+	LABEL_GIL,
+	LABEL_GC,
+	LABEL_THREAD,
+	LABEL_TASK,
 	LABEL_TRUNCATED,
 	LABEL_MAX,
 };
 
 static const char *const label_keys[] = {
-	[LABEL_PROCESS] = "process", [LABEL_PID] = "pid",
-	[LABEL_COMM] = "comm",	     [LABEL_UNIT] = "unit",
-	[LABEL_SLICE] = "slice",     [LABEL_CONTAINER] = "container",
-	[LABEL_POD] = "pod",	     [LABEL_TRUNCATED] = "truncated",
+	[LABEL_PROCESS] = "process", [LABEL_PID] = "pid",     [LABEL_COMM] = "comm",
+	[LABEL_UNIT] = "unit",	     [LABEL_SLICE] = "slice", [LABEL_CONTAINER] = "container",
+	[LABEL_POD] = "pod",	     [LABEL_GIL] = "gil",     [LABEL_GC] = "gc",
+	[LABEL_THREAD] = "thread",   [LABEL_TASK] = "task",   [LABEL_TRUNCATED] = "truncated",
 };
 
 /* Labels of one process: those that are set come first. */
@@ -243,21 +247,26 @@ static int label_number(struct writer *w, enum label key, int64_t value)
 	return literal(w, label_keys[key], &l->key);
 }
 
+/* Text that is escaped already. */
+static int label_clean(struct writer *w, enum label key, const struct pp_buf *text)
+{
+	Pprof__Label *l = &w->labels.label[w->labels.nr++];
+	int r;
+
+	*l = (Pprof__Label)PPROF__LABEL__INIT;
+	r = literal(w, label_keys[key], &l->key);
+	return r < 0 ? r : buf_string(w, text, &l->str);
+}
+
 static int label_text(struct writer *w, enum label key, const char *text)
 {
 	_cleanup_buf_ struct pp_buf escaped = PP_BUF(0);
-	Pprof__Label *l;
 	int r;
 
 	if (!text || !*text)
 		return 0;
 	r = pp_text_escape(&escaped, text, strlen(text), NULL);
-	if (r < 0)
-		return r;
-	l = &w->labels.label[w->labels.nr++];
-	*l = (Pprof__Label)PPROF__LABEL__INIT;
-	r = literal(w, label_keys[key], &l->key);
-	return r < 0 ? r : buf_string(w, &escaped, &l->str);
+	return r < 0 ? r : label_clean(w, key, &escaped);
 }
 
 /* What is said of the process: the same for all its samples, which lie together. */
@@ -291,6 +300,24 @@ static int label_process(struct writer *w, uint64_t process)
 	return 0;
 }
 
+/* The attributes of the sample. Its thread and task are the profiled program's to name. */
+static int label_attributes(struct writer *w, uint32_t attributes)
+{
+	struct pp_store *store = w->s->store;
+	struct pp_attributes a = pp_attributes_read(store, w->s->stacks, attributes);
+	int r;
+
+	r = label_text(w, LABEL_GIL, pp_gil_text((enum pp_gil)a.gil));
+	if (r >= 0)
+		r = label_text(w, LABEL_GC, pp_gc_text((enum pp_gc)a.gc));
+	if (r >= 0 && a.thread)
+		r = label_text(w, LABEL_THREAD, pp_strings_text(store->strings, a.thread, NULL));
+	if (r < 0 || a.task == PP_FRAME_UNKNOWN)
+		return r;
+	r = pp_frame_text(&w->text, store, a.task);
+	return r < 0 ? r : label_clean(w, LABEL_TASK, &w->text.name);
+}
+
 static int sample(struct writer *w, const struct pp_selected *e)
 {
 	Pprof__Sample s = PPROF__SAMPLE__INIT, *samples[] = { &s };
@@ -307,7 +334,8 @@ static int sample(struct writer *w, const struct pp_selected *e)
 	if (r < 0)
 		return r;
 	shared = w->labels.nr;
-	if (!pp_end_complete(e->end))
+	r = label_attributes(w, e->attributes);
+	if (r >= 0 && !pp_end_complete(e->end))
 		r = label_text(w, LABEL_TRUNCATED, pp_end_text(e->end));
 	for (size_t i = 0; i < nr && r >= 0; i++)
 		r = location(w, frames[i], &ids[i]);

@@ -6,7 +6,8 @@
  * Sample types: (samples, count), (cpu, nanoseconds). A location per frame, leaf first; its mapping
  * is the frame's module and tells its kind (frame_text.h). A Python function's lines are locations
  * of one function. Labels of a sample: process (the daemon's number) and pid as numbers; comm,
- * unit, slice, container, pod where known; truncated, the reason, where the stack is not complete.
+ * unit, slice, container, pod where known; gil, gc, thread, task as attributes.h has them;
+ * truncated, the reason, where the stack is not complete.
  */
 #pragma once
 

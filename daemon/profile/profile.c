@@ -74,8 +74,10 @@ static bool mark(void *userdata, struct pp_store *store, struct pp_mark *at)
 		*at = (struct pp_mark){ .window = p->windows[i]->start_ns };
 	c = &p->windows[i]->counts;
 	end = MIN(at->entry + MARK_ENTRIES, (uint64_t)c->nr);
-	for (; at->entry < end; at->entry++)
+	for (; at->entry < end; at->entry++) {
 		pp_stacks_mark(store->stacks, c->entries[at->entry].node);
+		pp_stacks_mark(store->stacks, c->entries[at->entry].attributes);
+	}
 	if (at->entry < c->nr)
 		return true;
 	*at = (struct pp_mark){ .window = at->window + 1 };
@@ -213,8 +215,8 @@ static int mention(struct pp_profile *p, uint64_t process)
 }
 
 /* When the profile is full, the present matters more than the past. */
-static int count(struct pp_profile *p, uint64_t process, uint32_t node, enum pp_end end,
-		 uint64_t cpu_ns)
+static int count(struct pp_profile *p, uint32_t process, uint32_t node, uint32_t attributes,
+		 enum pp_end end, uint64_t cpu_ns)
 {
 	struct pp_counts *c = &open_window(p)->counts;
 	int r;
@@ -222,7 +224,7 @@ static int count(struct pp_profile *p, uint64_t process, uint32_t node, enum pp_
 	for (;;) {
 		size_t room = p->config.entries_max - p->nr_entries;
 
-		r = pp_counts_add(c, process, node, end, cpu_ns, c->nr + room);
+		r = pp_counts_add(c, process, node, attributes, end, cpu_ns, c->nr + room);
 		if (r != -ENOSPC || p->nr_windows == 1)
 			return r;
 		pp_count(PP_C_windows_expired_early);
@@ -230,8 +232,8 @@ static int count(struct pp_profile *p, uint64_t process, uint32_t node, enum pp_
 	}
 }
 
-int pp_profile_add(struct pp_profile *p, uint64_t time_ns, uint64_t process, uint32_t node,
-		   enum pp_end end, uint64_t cpu_ns)
+int pp_profile_add(struct pp_profile *p, uint64_t time_ns, uint32_t process, uint32_t node,
+		   uint32_t attributes, enum pp_end end, uint64_t cpu_ns)
 {
 	struct pp_window *w;
 	int r;
@@ -240,7 +242,7 @@ int pp_profile_add(struct pp_profile *p, uint64_t time_ns, uint64_t process, uin
 	w = open_window(p);
 	r = mention(p, process);
 	if (r >= 0)
-		r = count(p, process, node, end, cpu_ns);
+		r = count(p, process, node, attributes, end, cpu_ns);
 	if (r < 0) {
 		pp_count(PP_C_profile_refused);
 		pp_profile_lost(p, 1);
@@ -251,7 +253,7 @@ int pp_profile_add(struct pp_profile *p, uint64_t time_ns, uint64_t process, uin
 	w->complete += pp_end_complete(end);
 	w->cpu_ns += cpu_ns;
 	for (struct pp_tap *tap = p->taps; tap; tap = tap->next)
-		tap->sample(tap->userdata, process, node, end, cpu_ns);
+		tap->sample(tap->userdata, process, node, attributes, end, cpu_ns);
 	return 0;
 }
 

@@ -41,8 +41,8 @@ struct pp_window {
 /* Hears of every sample that is counted; the caller's memory, until it is dropped or the profile
  * goes. */
 struct pp_tap {
-	void (*sample)(void *userdata, uint64_t process, uint32_t node, enum pp_end end,
-		       uint64_t cpu_ns);
+	void (*sample)(void *userdata, uint32_t process, uint32_t node, uint32_t attributes,
+		       enum pp_end end, uint64_t cpu_ns);
 	void (*lost)(void *userdata, uint64_t n);
 	void (*gone)(void *userdata); /* the profile is being freed */
 	void *userdata;
@@ -57,11 +57,12 @@ int pp_profile_new(struct pp_profile **ret, struct pp_store *store, uint64_t sta
 struct pp_profile *pp_profile_free(struct pp_profile *p);
 PP_DEFINE_CLEANUP(struct pp_profile *, pp_profile_free)
 
-/* Counts one sample that stands for cpu_ns of CPU time. Rotates windows as time_ns asks; a sample
+/* Counts one sample, of a stack and with attributes of the store's, that stands for cpu_ns of CPU
+ * time. Rotates windows as time_ns asks; a sample
  * that is older than the open window counts there too. Returns 0, or -ENOSPC, -ENOMEM: the sample
  * was counted as lost instead. */
-int pp_profile_add(struct pp_profile *p, uint64_t time_ns, uint64_t process, uint32_t node,
-		   enum pp_end end, uint64_t cpu_ns);
+int pp_profile_add(struct pp_profile *p, uint64_t time_ns, uint32_t process, uint32_t node,
+		   uint32_t attributes, enum pp_end end, uint64_t cpu_ns);
 /* n samples were lost before they could be added. */
 void pp_profile_lost(struct pp_profile *p, uint64_t n);
 /* Time passes without samples, too: rotates and expires windows. */

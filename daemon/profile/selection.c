@@ -37,7 +37,7 @@ static void builder_done(struct builder *b)
 
 static uint64_t hash_selected(const struct pp_selected *e)
 {
-	return pp_mix(pp_mix(e->process) ^ ((uint64_t)e->node << 8 | e->end));
+	return pp_mix(pp_mix(e->process << 32 ^ e->attributes) ^ ((uint64_t)e->node << 8 | e->end));
 }
 
 static uint64_t hash_row(const void *table, uint32_t row)
@@ -52,7 +52,8 @@ static bool equal_row(const void *table, uint32_t row, const void *key)
 	const struct pp_selection *s = table;
 	const struct pp_selected *a = &s->entries[row], *b = key;
 
-	return a->node == b->node && a->process == b->process && a->end == b->end;
+	return a->node == b->node && a->process == b->process && a->attributes == b->attributes &&
+	       a->end == b->end;
 }
 
 /* Our node of `frame` under `parent`, with its figures. */
@@ -113,6 +114,41 @@ static int map_node(struct builder *b, uint32_t node, uint32_t *ret)
 	return 0;
 }
 
+/* The same of a set of attributes, whose frames are shown to everybody. */
+static int map_attributes(struct builder *b, uint32_t attributes, uint32_t *ret)
+{
+	struct pp_node n;
+	uint32_t parent;
+	int r;
+
+	*ret = PP_ATTRIBUTES_NONE;
+	if (!attributes)
+		return 0;
+	if (b->mapped[attributes]) {
+		*ret = b->mapped[attributes] - 1;
+		return 0;
+	}
+	n = pp_stacks_node(b->s->store->stacks, attributes);
+	r = map_attributes(b, n.parent, &parent);
+	if (r >= 0)
+		r = pp_stacks_child(b->s->stacks, parent,
+				    pp_frames_final(b->s->store->frames, n.frame), ret);
+	if (r >= 0)
+		b->mapped[attributes] = *ret + 1;
+	return r;
+}
+
+static bool fits(const struct builder *b, uint32_t attributes)
+{
+	const struct pp_query *q = b->query;
+	struct pp_attributes a;
+
+	if (!q->fits)
+		return true;
+	a = pp_attributes_read(b->s->store, b->s->stacks, attributes);
+	return q->fits(q->userdata, b->s->store, &a);
+}
+
 static int verdict(struct builder *b, uint64_t process, enum pp_want *ret)
 {
 	struct pp_profile_info *info = &b->s->info;
@@ -128,14 +164,15 @@ static int verdict(struct builder *b, uint64_t process, enum pp_want *ret)
 	if (r < 0)
 		return r;
 	info->hidden += *ret == PP_WANT_HIDDEN;
-	info->processes += *ret == PP_WANT_YES;
 	return 0;
 }
 
-static int merge(struct builder *b, const struct pp_entry *e, uint32_t node)
+static int merge(struct builder *b, const struct pp_entry *e, uint32_t node, uint32_t attributes)
 {
 	struct pp_selection *s = b->s;
-	struct pp_selected key = { .process = e->process, .node = node, .end = e->end };
+	struct pp_selected key = {
+		.process = e->process, .node = node, .attributes = attributes, .end = e->end
+	};
 	uint64_t hash = hash_selected(&key);
 	const uint32_t *slot = pp_index_find(&b->index, hash, equal_row, s, &key);
 	uint32_t row;
@@ -164,17 +201,20 @@ static int merge(struct builder *b, const struct pp_entry *e, uint32_t node)
 static int select_entry(struct builder *b, const struct pp_entry *e)
 {
 	struct pp_profile_info *info = &b->s->info;
+	uint32_t node, attributes;
 	enum pp_want want;
-	uint32_t node;
 	int r;
 
 	r = verdict(b, e->process, &want);
 	if (r < 0 || want != PP_WANT_YES)
 		return r;
+	r = map_attributes(b, e->attributes, &attributes);
+	if (r < 0 || !fits(b, attributes))
+		return r;
 	r = map_node(b, e->node, &node);
 	if (r < 0)
 		return r;
-	r = merge(b, e, node);
+	r = merge(b, e, node, attributes);
 	if (r < 0)
 		return r;
 	info->samples += e->samples;
@@ -238,7 +278,19 @@ static int compare(const void *a, const void *b)
 		return x->process < y->process ? -1 : 1;
 	if (x->node != y->node)
 		return x->node < y->node ? -1 : 1;
+	if (x->attributes != y->attributes)
+		return x->attributes < y->attributes ? -1 : 1;
 	return (x->end > y->end) - (x->end < y->end);
+}
+
+/* How many processes the entries, which are in order, are of. */
+static uint64_t count_processes(const struct pp_selection *s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->nr; i++)
+		n += !i || s->entries[i].process != s->entries[i - 1].process;
+	return n;
 }
 
 int pp_selection_new(struct pp_selection **ret, const struct pp_profile *p,
@@ -261,6 +313,7 @@ int pp_selection_new(struct pp_selection **ret, const struct pp_profile *p,
 		return r;
 	if (s->nr)
 		qsort(s->entries, s->nr, sizeof(*s->entries), compare);
+	s->info.processes = count_processes(s);
 	*ret = TAKE_PTR(s);
 	return 0;
 }

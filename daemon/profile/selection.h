@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A selection: what a caller asked for of a profile, aggregated by (process, stack of final frames,
- * end), with the figures that go with it. It is made, used and freed within one turn of the loop.
+ * attributes, end), with the figures that go with it. It is made, used and freed within one turn of
+ * the loop.
  */
 #pragma once
 
+#include "attributes.h"
 #include "frame_text.h"
 #include "profile.h"
 
@@ -17,6 +19,8 @@ enum pp_want {
 struct pp_query {
 	uint64_t since_ns; /* monotonic: windows that end after it; 0: all there are */
 	enum pp_want (*want)(void *userdata, uint64_t process); /* NULL: every process */
+	/* Which samples of a process that is wanted; NULL: all. */
+	bool (*fits)(void *userdata, struct pp_store *store, const struct pp_attributes *a);
 	void *userdata;
 	enum pp_kernel_view kernel;
 };
@@ -32,8 +36,8 @@ struct pp_profile_info {
 struct pp_selected {
 	uint64_t process;
 	uint64_t samples, cpu_ns;
-	uint32_t node; /* in the selection's own tree */
-	uint8_t end;   /* enum pp_end */
+	uint32_t node, attributes; /* in the selection's own tree */
+	uint8_t end;		   /* enum pp_end */
 };
 
 struct pp_selection {

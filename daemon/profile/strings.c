@@ -158,6 +158,13 @@ static bool find(const struct pp_strings *s, const char *text, size_t len, uint3
 	return true;
 }
 
+bool pp_strings_find(const struct pp_strings *s, const char *text, size_t len)
+{
+	uint32_t id;
+
+	return find(s, text, len, &id);
+}
+
 int pp_strings_get_whole(struct pp_strings *s, const char *text, size_t len, uint32_t *ret)
 {
 	int r = find(s, text, len, ret) ? 0 : add(s, text, len, ret);

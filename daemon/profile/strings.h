@@ -25,7 +25,10 @@ PP_DEFINE_CLEANUP(struct pp_strings *, pp_strings_free)
 /* Returns 0, -ENOSPC (limit; counted) or -ENOMEM. What is cut is counted too. */
 int pp_strings_get(struct pp_strings *s, const char *text, size_t len, uint32_t *ret);
 
-/* The same without cutting, for text of our own making. */
+/* Whether it is there, at most PP_STRING_MAX bytes long. */
+bool pp_strings_find(const struct pp_strings *s, const char *text, size_t len);
+
+/* The same as pp_strings_get without cutting, for text of our own making. */
 int pp_strings_get_whole(struct pp_strings *s, const char *text, size_t len, uint32_t *ret);
 
 /* The text, valid until the next pp_strings_get or sweep. ret_len may be NULL. An id that is not in

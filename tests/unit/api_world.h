@@ -17,6 +17,7 @@
 #include "ipc/client.h"
 #include "pprof.pb-c.h"
 #include "proc/process.h"
+#include "profile/attributes.h"
 #include "profile/profile.h"
 
 #include <grp.h>
@@ -223,11 +224,31 @@ static inline uint32_t push(struct world *w, uint32_t parent, enum pp_kind kind,
 	return node;
 }
 
-static inline void add(struct pp_profile *p, uint64_t id, uint32_t node, enum pp_end end,
-		       unsigned int n)
+static inline void add_with(struct pp_profile *p, uint32_t id, uint32_t node, uint32_t attributes,
+			    enum pp_end end, unsigned int n)
 {
 	while (n--)
-		assert_int_equal(pp_profile_add(p, pp_now_ns(), id, node, end, PERIOD_NS), 0);
+		assert_int_equal(
+			pp_profile_add(p, pp_now_ns(), id, node, attributes, end, PERIOD_NS), 0);
+}
+
+static inline void add(struct pp_profile *p, uint32_t id, uint32_t node, enum pp_end end,
+		       unsigned int n)
+{
+	add_with(p, id, node, 0, end, n);
+}
+
+/* Of a thread "worker" that holds the GIL, collects garbage, and runs task Server.handle. */
+static inline uint32_t attributes(struct world *w)
+{
+	struct pp_attributes a = { .gil = PP_GIL_HELD, .gc = PP_GC_RUNNING };
+	uint32_t id;
+
+	assert_int_equal(pp_strings_get(w->store->strings, "worker", 6, &a.thread), 0);
+	assert_int_equal(pp_store_python(w->store, "Server.handle", 13, "s.py", 4, 3, 3, &a.task),
+			 0);
+	assert_int_equal(pp_attributes_get(w->store, &a, &id), 0);
+	return id;
 }
 
 static inline void fill(struct world *w)
@@ -243,7 +264,7 @@ static inline void fill(struct world *w)
 	w->node_kernel = push(w, push(w, root, PP_KIND_KERNEL, "do_syscall_64", ""), PP_KIND_KERNEL,
 			      "secret_function", "");
 	add(w->always, 1, w->node_py, PP_END_ROOT, 10);
-	add(w->always, 1, w->node_kernel, PP_END_ROOT, 5);
+	add_with(w->always, 1, w->node_kernel, attributes(w), PP_END_ROOT, 5);
 	add(w->always, 2, w->node_py, PP_END_ROOT, 20);
 	add(w->always, 3, w->node_py, PP_END_ROOT, 40);
 	add(w->always, 4, w->node_py, PP_END_NO_MAPPING, 80);

@@ -131,6 +131,8 @@ static void ask_nonsense(const char *path)
 		{ "GetProfile", "{\"filter\":{\"pid\":4294967297}}", "pid" },
 		{ "GetProfile", "{\"filter\":{\"tree\":true}}", "tree" },
 		{ "GetProfile", "{\"filter\":{\"who\":1}}", "who" },
+		{ "GetProfile", "{\"filter\":{\"gil\":\"hel\"}}", "gil" },
+		{ "GetProfile", "{\"filter\":{\"gc\":1}}", "gc" },
 		{ "GetStatus", "{\"x\":1}", "x" },
 		{ "ListProcesses", "{\"x\":1}", "x" },
 		{ "Diagnose", "{\"pid\":0}", "pid" },

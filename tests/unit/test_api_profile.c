@@ -50,6 +50,15 @@ static void profile_as_root(const char *path)
 	expect_samples(c, json_pack("{s:b}", "python", 1), 35);
 	expect_samples(c, json_pack("{s:b}", "python", 0), 155);
 	expect_samples(c, json_pack("{s:s, s:i}", "command", "python3", "uid", OWN), 15);
+	expect_samples(c, json_pack("{s:s}", "gil", "held"), 5);
+	expect_samples(c, json_pack("{s:s}", "gil", "waiting"), 0);
+	expect_samples(c, json_pack("{s:b}", "gc", 1), 5);
+	expect_samples(c, json_pack("{s:b}", "gc", 0), 155);
+	expect_samples(c, json_pack("{s:s}", "thread", "worker"), 5);
+	expect_samples(c, json_pack("{s:s}", "thread", "worke"), 0);
+	expect_samples(c, json_pack("{s:s}", "task", "Server.handle"), 5);
+	expect_samples(c, json_pack("{s:s}", "task", ""), 0);
+	expect_samples(c, json_pack("{s:s, s:i}", "thread", "worker", "pid", 102), 0);
 	expect_error(c, "GetProfile", json_pack("{s:{s:i}}", "filter", "pid", 0x3fffffff),
 		     NAME("NoSuchProcess"));
 }
@@ -66,6 +75,7 @@ static void profile_as_other(const char *path)
 	pp_reply_done(&r);
 	expect_samples(c, json_pack("{s:i}", "uid", 0), 0);
 	expect_samples(c, json_pack("{s:b}", "python", 1), 15);
+	expect_samples(c, json_pack("{s:s}", "thread", "worker"), 5);
 	expect_error(c, "GetProfile", json_pack("{s:{s:i}}", "filter", "pid", 102),
 		     NAME("NotPermitted"));
 	expect_error(c, "GetProfile", json_pack("{s:{s:i}}", "filter", "pid", 103),

@@ -23,12 +23,30 @@ static json_int_t sum(const json_t *counts, const char *key)
 	return n;
 }
 
-/* Deltas add up to what was counted; frames, nodes and processes are told once. */
+/* What is said of the samples, where it is said. */
+static void check_attributes(const json_t *delta)
+{
+	static json_int_t id;
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach (json_object_get(delta, "attributes"), i, o) {
+		id = json_integer_value(json_object_get(o, "id"));
+		CHECK(strcmp(json_string_value(json_object_get(o, "gil")), "held") == 0);
+		CHECK(strcmp(json_string_value(json_object_get(o, "gc")), "running") == 0);
+		CHECK(strcmp(json_string_value(json_object_get(o, "thread")), "worker") == 0);
+		CHECK(json_integer_value(json_object_get(o, "task")) > 0);
+	}
+	json_array_foreach (json_object_get(delta, "counts"), i, o)
+		CHECK(id && json_integer_value(json_object_get(o, "attributes")) == id);
+}
+
+/* Deltas add up to what was counted; frames, nodes, attributes and processes are told once. */
 static void watch(const char *path)
 {
 	struct pp_client *c = dial(path);
 	json_int_t samples = 0;
-	size_t frames = 0, nodes = 0, processes = 0;
+	size_t frames = 0, nodes = 0, processes = 0, sets = 0;
 
 	CHECK(pp_client_stream(c, NAME("Watch"), json_pack("{s:i}", "interval_ms", 50)) == 0);
 	while (samples < 60) {
@@ -42,9 +60,11 @@ static void watch(const char *path)
 		frames += json_array_size(json_object_get(r.parameters, "frames"));
 		nodes += json_array_size(json_object_get(r.parameters, "nodes"));
 		processes += json_array_size(json_object_get(r.parameters, "processes"));
+		sets += json_array_size(json_object_get(r.parameters, "attributes"));
+		check_attributes(r.parameters);
 	}
 	CHECK(samples == 60);
-	CHECK(frames == 2 && nodes == 2 && processes == 1);
+	CHECK(frames == 3 && nodes == 2 && processes == 1 && sets == 1);
 }
 
 /* Thirty samples of what the caller may see, twice, and as many of what it may not. */
@@ -53,8 +73,8 @@ static void sample_twice(struct world *w)
 	rounds++;
 	if (rounds != 30 && rounds != 60)
 		return;
-	add(w->always, 1, w->node_py, PP_END_ROOT, 30);
-	add(w->always, 2, w->node_py, PP_END_ROOT, 30);
+	add_with(w->always, 1, w->node_py, attributes(w), PP_END_ROOT, 30);
+	add_with(w->always, 2, w->node_py, attributes(w), PP_END_ROOT, 30);
 }
 
 static void test_watch(void **state)

@@ -151,7 +151,7 @@ static void live(struct world *w, struct pp_profile *p, struct pp_delta *d, stru
 				waiting[slot] = pending(w, PP_KIND_NATIVE, ++names);
 			at = node(w, at, waiting[slot]);
 		}
-		assert_int_equal(pp_profile_add(p, now, (uint64_t)random() % 4, at,
+		assert_int_equal(pp_profile_add(p, now, (uint64_t)random() % 4, at, 0,
 						(enum pp_end)(random() % 3), 1000),
 				 0);
 		if (random() % 10 == 0) {
@@ -222,7 +222,7 @@ static void a_stream_outlives_what_it_told(void **state)
 
 		snprintf(name, sizeof(name), "once%02llu", (unsigned long long)i);
 		assert_int_equal(pp_profile_add(ring, T0 + i * SECOND, 1,
-						node(w, 0, frame(w, PP_KIND_NATIVE, name)),
+						node(w, 0, frame(w, PP_KIND_NATIVE, name)), 0,
 						PP_END_ROOT, 1),
 				 0);
 		pp_buf_printf(&expected, "1 %s 0 1 1\n", name);
@@ -250,7 +250,7 @@ static void a_stream_tells_processes_and_spans(void **state)
 
 	assert_int_equal(pp_delta_new(&d, p, T0), 0);
 	for (uint64_t i = 0; i < 12; i++)
-		assert_int_equal(pp_profile_add(p, T0 + 1, i % 6, 0, PP_END_ROOT, 1), 0);
+		assert_int_equal(pp_profile_add(p, T0 + 1, i % 6, 0, 0, PP_END_ROOT, 1), 0);
 	assert_int_equal(pp_delta_take(d, T0 + SECOND, &query, &t), 0);
 	assert_int_equal(t.end_wall_ns - t.start_wall_ns, SECOND);
 	assert_int_equal(t.nr_processes, 2);
@@ -261,7 +261,7 @@ static void a_stream_tells_processes_and_spans(void **state)
 	assert_int_equal(t.hidden, 2);
 	end = t.end_wall_ns;
 
-	assert_int_equal(pp_profile_add(p, T0 + 2, 1, 0, PP_END_ROOT, 1), 0);
+	assert_int_equal(pp_profile_add(p, T0 + 2, 1, 0, 0, PP_END_ROOT, 1), 0);
 	assert_int_equal(pp_delta_take(d, T0 + 3 * SECOND, &query, &t), 0);
 	assert_int_equal(t.start_wall_ns, end);
 	assert_int_equal(t.nr_processes, 1);
@@ -269,7 +269,7 @@ static void a_stream_tells_processes_and_spans(void **state)
 	assert_int_equal(t.hidden, 0);
 
 	/* The session is gone; its stream has nothing more to say. */
-	assert_int_equal(pp_profile_add(p, T0 + 2, 1, 0, PP_END_ROOT, 1), 0);
+	assert_int_equal(pp_profile_add(p, T0 + 2, 1, 0, 0, PP_END_ROOT, 1), 0);
 	pp_profile_free(p);
 	assert_int_equal(pp_delta_take(d, T0 + 4 * SECOND, &query, &t), 0);
 	assert_int_equal(t.nr_counts + t.nr_processes + t.nr_nodes + t.nr_frames, 0);
@@ -287,12 +287,12 @@ static void a_slow_reader_loses_and_hears_of_it(void **state)
 
 	assert_int_equal(pp_delta_new(&d, p, T0), 0);
 	for (uint64_t i = 0; i < PP_DELTA_ENTRIES_MAX + 5; i++)
-		assert_int_equal(pp_profile_add(p, T0, i, 0, PP_END_ROOT, 1), 0);
+		assert_int_equal(pp_profile_add(p, T0, i, 0, 0, PP_END_ROOT, 1), 0);
 	assert_int_equal(pp_delta_take(d, T0, &query, &t), 0);
 	assert_int_equal(t.nr_counts, PP_DELTA_ENTRIES_MAX);
 	assert_int_equal(t.lost, 5);
 	assert_int_equal(pp_counters[PP_C_delta_refused], before + 5);
-	assert_int_equal(pp_profile_add(p, T0, 1, 0, PP_END_ROOT, 1), 0);
+	assert_int_equal(pp_profile_add(p, T0, 1, 0, 0, PP_END_ROOT, 1), 0);
 	assert_int_equal(pp_delta_take(d, T0, &query, &t), 0);
 	assert_int_equal(t.nr_counts, 1);
 	assert_int_equal(t.lost, 0);
@@ -321,7 +321,7 @@ static void a_busy_machine_fits(void **state)
 				at = node(w, node(w, at, eval), frame(w, PP_KIND_PYTHON, name));
 			}
 			assert_int_equal(pp_profile_add(p, T0 + keys++ * 600 * SECOND / 200000,
-							process, at, PP_END_ROOT, 1),
+							process, at, 0, PP_END_ROOT, 1),
 					 0);
 		}
 	pp_store_collect(w->store);

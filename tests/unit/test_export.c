@@ -31,7 +31,7 @@ static void add(struct world *w, const char *name)
 					0, &frame),
 			 0);
 	assert_int_equal(pp_stacks_child(w->store->stacks, 0, frame, &node), 0);
-	assert_int_equal(pp_profile_add(w->profile, T0, 1, node, PP_END_ROOT, 1), 0);
+	assert_int_equal(pp_profile_add(w->profile, T0, 1, node, 0, PP_END_ROOT, 1), 0);
 }
 
 static int setup(void **state)

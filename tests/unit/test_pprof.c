@@ -61,8 +61,8 @@ static uint32_t child(struct world *w, uint32_t parent, uint32_t f)
 
 static void add(struct world *w, uint64_t process, uint32_t node, enum pp_end end, uint64_t cpu_ns)
 {
-	assert_int_equal(pp_profile_add(w->profile, T0 + NSEC_PER_SEC, process, node, end, cpu_ns),
-			 0);
+	assert_int_equal(
+		pp_profile_add(w->profile, T0 + NSEC_PER_SEC, process, node, 0, end, cpu_ns), 0);
 }
 
 static void facts(void *userdata, uint64_t process, struct pp_process_facts *ret)
@@ -291,6 +291,31 @@ static void a_stack_may_be_empty_or_of_the_unknown(void **state)
 	assert_location(p, p->sample[1], 0, "[unknown]", "", "", "[unknown]", 0);
 }
 
+static void attributes_are_labels(void **state)
+{
+	struct world *w = *state;
+	struct pp_attributes a = { .gil = PP_GIL_HELD, .gc = PP_GC_RUNNING };
+	Pprof__Profile *p;
+	uint32_t set;
+
+	assert_int_equal(pp_strings_get(w->store->strings, "t\x1b[2J\xff", 6, &a.thread), 0);
+	a.task = frame(w, PP_KIND_PYTHON, "Server.<locals>\n", "a.py", "[python]");
+	assert_int_equal(pp_attributes_get(w->store, &a, &set), 0);
+	assert_int_equal(pp_profile_add(w->profile, T0 + NSEC_PER_SEC, 1, 0, set, PP_END_ROOT, 1),
+			 0);
+	add(w, 2, 0, PP_END_ROOT, 1);
+	p = written(w);
+	assert_label(p, p->sample[0], "gil", "held");
+	assert_label(p, p->sample[0], "gc", "running");
+	assert_label(p, p->sample[0], "thread", "t\\x1b[2J\\xff");
+	assert_label(p, p->sample[0], "task", "Server.<locals>\\x0a");
+	assert_label(p, p->sample[1], "gil", NULL);
+	assert_label(p, p->sample[1], "gc", NULL);
+	assert_label(p, p->sample[1], "thread", NULL);
+	assert_label(p, p->sample[1], "task", NULL);
+	pprof__profile__free_unpacked(p, NULL);
+}
+
 static void a_label_is_of_its_sample_only(void **state)
 {
 	struct world *w = *state;
@@ -467,6 +492,7 @@ int main(void)
 		TEST(a_profile_says_it_all),
 		TEST(nothing_is_a_profile_too),
 		TEST(a_stack_may_be_empty_or_of_the_unknown),
+		TEST(attributes_are_labels),
 		TEST(a_label_is_of_its_sample_only),
 		TEST(lines_are_of_one_function),
 		TEST(a_big_profile_adds_up),

@@ -9,7 +9,8 @@ static void windows_follow_each_other(void **state)
 	uint64_t wall = pp_wall_ns() - pp_now_ns();
 
 	for (uint64_t s = 0; s < 200; s++)
-		assert_int_equal(pp_profile_add(p, T0 + s * SECOND, s / 10, 0, PP_END_ROOT, 5), 0);
+		assert_int_equal(pp_profile_add(p, T0 + s * SECOND, s / 10, 0, 0, PP_END_ROOT, 5),
+				 0);
 	assert_int_equal(pp_profile_windows(p), 7);
 	for (size_t i = 0; i < 7; i++) {
 		const struct pp_window *win = pp_profile_window(p, i);
@@ -40,7 +41,8 @@ static void every_window_holds_what_it_mentions(void **state)
 	for (uint64_t s = 0; s < 70; s++)
 		for (uint64_t process = 0; process < 3; process++)
 			assert_int_equal(
-				pp_profile_add(p, T0 + s * SECOND, process, 0, PP_END_ROOT, 1), 0);
+				pp_profile_add(p, T0 + s * SECOND, process, 0, 0, PP_END_ROOT, 1),
+				0);
 	for (size_t i = 0; i < 7; i++)
 		assert_int_equal(pp_profile_window(p, i)->nr_processes, 3);
 	assert_int_equal(w->nr_refs, 21);
@@ -52,7 +54,7 @@ static void a_late_sample_counts_in_the_open_window(void **state)
 	_cleanup_(pp_profile_freep) struct pp_profile *p = profile(w, 10 * SECOND, 6);
 
 	pp_profile_advance(p, T0 + 10 * SECOND);
-	assert_int_equal(pp_profile_add(p, T0 + 10 * SECOND - 1, 1, 0, PP_END_STACK, 5), 0);
+	assert_int_equal(pp_profile_add(p, T0 + 10 * SECOND - 1, 1, 0, 0, PP_END_STACK, 5), 0);
 	assert_int_equal(pp_profile_windows(p), 2);
 	assert_int_equal(last(p)->samples, 1);
 	assert_int_equal(last(p)->complete, 0);
@@ -67,7 +69,7 @@ static void a_long_silence_empties_the_ring(void **state)
 	_cleanup_(pp_profile_freep) struct pp_profile *p = profile(w, 10 * SECOND, 6);
 	uint64_t later = T0 + 1000000000ULL * 10 * SECOND + 3 * SECOND;
 
-	assert_int_equal(pp_profile_add(p, T0, 1, 0, PP_END_ROOT, 5), 0);
+	assert_int_equal(pp_profile_add(p, T0, 1, 0, 0, PP_END_ROOT, 5), 0);
 	pp_profile_advance(p, later);
 	assert_int_equal(w->nr_refs, 0);
 	assert_int_equal(pp_profile_windows(p), 7);
@@ -82,7 +84,7 @@ static void a_session_is_one_window(void **state)
 	_cleanup_(pp_profile_freep) struct pp_profile *p = profile(w, 0, 60);
 
 	for (uint64_t s = 0; s < 5000; s++)
-		assert_int_equal(pp_profile_add(p, T0 + s * SECOND, 7, 0, PP_END_ROOT, 2), 0);
+		assert_int_equal(pp_profile_add(p, T0 + s * SECOND, 7, 0, 0, PP_END_ROOT, 2), 0);
 	assert_int_equal(pp_profile_windows(p), 1);
 	assert_int_equal(last(p)->samples, 5000);
 	assert_int_equal(last(p)->counts.nr, 1);
@@ -98,9 +100,9 @@ static void a_full_session_refuses_new_keys_only(void **state)
 
 	assert_int_equal(pp_profile_new(&p, w->store, T0, &config), 0);
 	for (uint64_t i = 0; i < 10; i++)
-		assert_int_equal(pp_profile_add(p, T0, i, 0, PP_END_ROOT, 1), 0);
-	assert_int_equal(pp_profile_add(p, T0 + SECOND, 10, 0, PP_END_ROOT, 1), -ENOSPC);
-	assert_int_equal(pp_profile_add(p, T0 + SECOND, 9, 0, PP_END_ROOT, 1), 0);
+		assert_int_equal(pp_profile_add(p, T0, i, 0, 0, PP_END_ROOT, 1), 0);
+	assert_int_equal(pp_profile_add(p, T0 + SECOND, 10, 0, 0, PP_END_ROOT, 1), -ENOSPC);
+	assert_int_equal(pp_profile_add(p, T0 + SECOND, 9, 0, 0, PP_END_ROOT, 1), 0);
 	assert_int_equal(pp_counters[PP_C_profile_refused], before + 1);
 	assert_int_equal(last(p)->samples, 11);
 	assert_int_equal(last(p)->lost, 1);
@@ -115,16 +117,18 @@ static void a_full_ring_forgets_its_oldest(void **state)
 
 	assert_int_equal(pp_profile_new(&p, w->store, T0, &config), 0);
 	for (uint64_t i = 0; i < 12; i++)
-		assert_int_equal(pp_profile_add(p, T0 + i / 4 * SECOND, i, 0, PP_END_ROOT, 1), 0);
+		assert_int_equal(pp_profile_add(p, T0 + i / 4 * SECOND, i, 0, 0, PP_END_ROOT, 1),
+				 0);
 	/* 4 + 4 + 2, then the first four made room. */
 	assert_int_equal(pp_profile_windows(p), 2);
 	assert_int_equal(pp_profile_window(p, 0)->start_ns, T0 + SECOND);
 	assert_int_equal(pp_counters[PP_C_windows_expired_early], before + 1);
 	assert_int_equal(w->nr_refs, 8);
 	for (uint64_t i = 0; i < 6; i++)
-		assert_int_equal(pp_profile_add(p, T0 + 2 * SECOND, 20 + i, 0, PP_END_ROOT, 1), 0);
+		assert_int_equal(pp_profile_add(p, T0 + 2 * SECOND, 20 + i, 0, 0, PP_END_ROOT, 1),
+				 0);
 	assert_int_equal(pp_profile_windows(p), 1);
-	assert_int_equal(pp_profile_add(p, T0 + 2 * SECOND, 30, 0, PP_END_ROOT, 1), -ENOSPC);
+	assert_int_equal(pp_profile_add(p, T0 + 2 * SECOND, 30, 0, 0, PP_END_ROOT, 1), -ENOSPC);
 }
 
 static void names_that_come_late_merge(void **state)
@@ -138,9 +142,9 @@ static void names_that_come_late_merge(void **state)
 	struct pp_query query = { .kernel = PP_KERNEL_FULL };
 	struct pp_profile_info info;
 
-	assert_int_equal(pp_profile_add(p, T0, 1, a, PP_END_ROOT, 10), 0);
-	assert_int_equal(pp_profile_add(p, T0, 1, b, PP_END_ROOT, 10), 0);
-	assert_int_equal(pp_profile_add(p, T0 + 11 * SECOND, 1, c, PP_END_ROOT, 10), 0);
+	assert_int_equal(pp_profile_add(p, T0, 1, a, 0, PP_END_ROOT, 10), 0);
+	assert_int_equal(pp_profile_add(p, T0, 1, b, 0, PP_END_ROOT, 10), 0);
+	assert_int_equal(pp_profile_add(p, T0 + 11 * SECOND, 1, c, 0, PP_END_ROOT, 10), 0);
 	pp_profile_lost(p, 2);
 	assert_selection(p, &query,
 			 "1 _start;?;? 0 1 10\n"
@@ -178,7 +182,8 @@ static void a_selection_says_what_span_it_covers(void **state)
 	struct pp_profile_info info;
 
 	for (uint64_t s = 0; s < 45; s++)
-		assert_int_equal(pp_profile_add(p, T0 + s * SECOND, s / 10, 0, PP_END_ROOT, 1), 0);
+		assert_int_equal(pp_profile_add(p, T0 + s * SECOND, s / 10, 0, 0, PP_END_ROOT, 1),
+				 0);
 	assert_selection(p, &query, "2  0 10 10\n3  0 10 10\n4  0 5 5\n", &info);
 	assert_in_range(info.end_wall_ns - info.start_wall_ns, 23 * SECOND, 25 * SECOND);
 	query.since_ns = T0 + 30 * SECOND; /* exactly a window's end: that window is before it */
@@ -200,7 +205,7 @@ static void a_selection_asks_about_each_process_once(void **state)
 	struct pp_profile_info info;
 
 	for (uint64_t i = 0; i < 60; i++)
-		assert_int_equal(pp_profile_add(p, T0 + i * SECOND, i % 6, 0,
+		assert_int_equal(pp_profile_add(p, T0 + i * SECOND, i % 6, 0, 0,
 						i % 12 == 1 ? PP_END_FP : PP_END_ROOT, 1),
 				 0);
 	assert_selection(p, &query, "1  0 5 5\n1  10 5 5\n4  0 10 10\n", &info);
@@ -221,11 +226,11 @@ static void the_kernel_is_shown_as_allowed(void **state)
 	assert_int_equal(pp_frames_unnamed(w->store->frames, PP_KIND_KERNEL, 0, 0xff, &bare), 0);
 	leaf = node(w, user, frame(w, PP_KIND_KERNEL, "sys"));
 	leaf = node(w, node(w, leaf, bare), frame(w, PP_KIND_KERNEL, "copy"));
-	assert_int_equal(pp_profile_add(p, T0, 1, leaf, PP_END_ROOT, 1), 0);
+	assert_int_equal(pp_profile_add(p, T0, 1, leaf, 0, PP_END_ROOT, 1), 0);
 	leaf = node(w, user, frame(w, PP_KIND_KERNEL, "irq"));
-	assert_int_equal(pp_profile_add(p, T0, 1, leaf, PP_END_ROOT, 1), 0);
+	assert_int_equal(pp_profile_add(p, T0, 1, leaf, 0, PP_END_ROOT, 1), 0);
 	leaf = node(w, 0, frame(w, PP_KIND_KERNEL, "kthread"));
-	assert_int_equal(pp_profile_add(p, T0, 2, leaf, PP_END_NO_USER, 1), 0);
+	assert_int_equal(pp_profile_add(p, T0, 2, leaf, 0, PP_END_NO_USER, 1), 0);
 
 	assert_selection(p, &query,
 			 "1 main;irq 0 1 1\n"

@@ -152,7 +152,7 @@ static void sample(unsigned int set, pid_t pid)
 	struct pp_process *p = pp_processes_by_pid(processes, pid);
 
 	assert_non_null(p);
-	pp_sessions_sample(sessions, &s, p, 0);
+	pp_sessions_sample(sessions, &s, p, 0, 0);
 }
 
 static uint64_t held_by(const struct pp_profile *p)

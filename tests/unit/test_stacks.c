@@ -259,22 +259,24 @@ static void counts_agree_with_plain_arrays(void **state)
 	(void)state;
 	srandom(4);
 	for (int i = 0; i < 100000; i++) {
-		uint64_t process = (uint64_t)random() % PROCESSES, ns = (uint64_t)random();
+		uint32_t process = (uint32_t)random() % PROCESSES;
+		uint64_t ns = (uint64_t)random();
 		uint32_t node = (uint32_t)random() % NODES;
 		enum pp_end end = (enum pp_end)(random() % PP_END_MAX);
 		bool fresh = !samples[process][node][end]++;
 
 		cpu[process][node][end] += ns;
 		keys += fresh;
-		assert_int_equal(pp_counts_add(&c, process << 40, node, end, ns, SIZE_MAX), fresh);
+		assert_int_equal(pp_counts_add(&c, process << 24, node, 0, end, ns, SIZE_MAX),
+				 fresh);
 	}
 	assert_int_equal(c.nr, keys);
-	assert_int_equal(pp_counts_add(&c, 99, 0, PP_END_ROOT, 0, keys), -ENOSPC);
+	assert_int_equal(pp_counts_add(&c, 99, 0, 0, PP_END_ROOT, 0, keys), -ENOSPC);
 	pp_counts_close(&c);
 	assert_int_equal(pp_counts_bytes(&c), keys * sizeof(struct pp_entry));
 	for (size_t i = 0; i < c.nr; i++) {
 		const struct pp_entry *e = &c.entries[i];
-		uint64_t process = e->process >> 40;
+		uint32_t process = e->process >> 24;
 
 		assert_int_equal(e->samples, samples[process][e->node][e->end]);
 		assert_int_equal(e->cpu_ns, cpu[process][e->node][e->end]);
@@ -288,18 +290,18 @@ static void a_full_entry_gets_a_successor(void **state)
 	struct pp_counts c = { 0 };
 
 	(void)state;
-	assert_int_equal(pp_counts_add(&c, 1, 2, PP_END_ROOT, 3, 10), 1);
+	assert_int_equal(pp_counts_add(&c, 1, 2, 0, PP_END_ROOT, 3, 10), 1);
 	c.entries[0].samples = (1U << 24) - 2;
-	assert_int_equal(pp_counts_add(&c, 1, 2, PP_END_ROOT, 3, 10), 0);
-	assert_int_equal(pp_counts_add(&c, 1, 2, PP_END_ROOT, 3, 10), 1);
-	assert_int_equal(pp_counts_add(&c, 1, 2, PP_END_ROOT, 3, 10), 0);
+	assert_int_equal(pp_counts_add(&c, 1, 2, 0, PP_END_ROOT, 3, 10), 0);
+	assert_int_equal(pp_counts_add(&c, 1, 2, 0, PP_END_ROOT, 3, 10), 1);
+	assert_int_equal(pp_counts_add(&c, 1, 2, 0, PP_END_ROOT, 3, 10), 0);
 	assert_int_equal(c.nr, 2);
 	assert_int_equal(c.entries[0].samples, (1U << 24) - 1);
 	assert_int_equal(c.entries[1].samples, 2);
 	assert_int_equal(c.entries[1].cpu_ns, 6);
 	pp_counts_clear(&c);
 	assert_int_equal(c.nr, 0);
-	assert_int_equal(pp_counts_add(&c, 1, 2, PP_END_ROOT, 3, 10), 1);
+	assert_int_equal(pp_counts_add(&c, 1, 2, 0, PP_END_ROOT, 3, 10), 1);
 	pp_counts_done(&c);
 }
 
