@@ -35,11 +35,15 @@ enum {
 	PP_OPT_SOCKET = 0x100,
 	PP_OPT_JSON,
 	PP_OPT_COLOR,
-	/* Of those that select processes by their labels: PP_LABEL_OPTIONS. */
+	/* Of those that select samples by their labels: PP_LABEL_OPTIONS. */
 	PP_OPT_UNIT,
 	PP_OPT_SLICE,
 	PP_OPT_CONTAINER,
 	PP_OPT_POD,
+	PP_OPT_GIL,
+	PP_OPT_GC,
+	PP_OPT_THREAD,
+	PP_OPT_TASK,
 	PP_OPT_OWN, /* the first number for a subcommand's own long options */
 };
 #define PP_COMMON_OPTIONS                                           \

@@ -75,6 +75,8 @@ static int check(struct record *rec)
 			       "of a running Python on");
 	if (rec->filter.tree && !rec->filter.pid)
 		return pp_fail(PP_EXIT_USAGE, "--tree wants the process at its root: -p PID");
+	if (pp_filter_check(&rec->filter))
+		return PP_EXIT_USAGE;
 	if (rec->view && !rec->folded)
 		return pp_fail(PP_EXIT_USAGE,
 			       "%s is for -f folded; a pprof holds everything, "

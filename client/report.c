@@ -30,7 +30,8 @@ static const char usage[] =
 	"  -d, --duration SECS   record now, for so long; -F, --frequency HZ: at this rate (99)\n"
 	"      --since SECS      what was sampled in the last so many seconds\n"
 	"  -i, --input FILE      a pprof file; - is the standard input\n"
-	"      --sort KEYS       what makes a row: of comm, dso, sym, pid (comm,dso,sym)\n"
+	"      --sort KEYS       what makes a row: of comm, dso, sym, pid, gil, gc, thread, task\n"
+	"                        (comm,dso,sym)\n"
 	"      --percent-limit P hide what is lighter (0.5)\n"
 	"      --json            rows and tree as JSON\n";
 
@@ -43,8 +44,10 @@ struct report {
 	const char *input;
 };
 
-static int set_group(struct report *rep, const char *arg)
+/* The group that a key of --sort stands for, or 0. */
+static unsigned int group_of(const char *key, size_t len)
 {
+	enum pp_attribute a = pp_attribute_of_name(key, len);
 	static const struct {
 		const char *name;
 		unsigned int group;
@@ -54,17 +57,25 @@ static int set_group(struct report *rep, const char *arg)
 		{ "sym", PP_GROUP_SYMBOL }, { "symbol", PP_GROUP_SYMBOL },
 	};
 
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (strlen(keys[i].name) == len && strncmp(keys[i].name, key, len) == 0)
+			return keys[i].group;
+	return a == PP_ATTRIBUTES ? 0 : PP_GROUP_ATTRIBUTE(a);
+}
+
+static int set_group(struct report *rep, const char *arg)
+{
 	rep->options.group = 0;
 	while (*arg) {
-		size_t n = strcspn(arg, ","), i;
+		size_t n = strcspn(arg, ",");
+		unsigned int group = group_of(arg, n);
 
-		for (i = 0; i < ARRAY_SIZE(keys); i++)
-			if (strlen(keys[i].name) == n && strncmp(keys[i].name, arg, n) == 0)
-				break;
-		if (i == ARRAY_SIZE(keys))
-			return pp_fail(PP_EXIT_USAGE, "--sort: %.*s is none of comm, dso, sym, pid",
+		if (!group)
+			return pp_fail(PP_EXIT_USAGE,
+				       "--sort: %.*s is none of comm, dso, sym, pid, gil, gc, "
+				       "thread, task",
 				       (int)n, arg);
-		rep->options.group |= keys[i].group;
+		rep->options.group |= group;
 		arg += n + (arg[n] == ',');
 	}
 	return rep->options.group ? 0 : pp_fail(PP_EXIT_USAGE, "--sort: no key given");
@@ -82,7 +93,7 @@ static int check(const struct report *rep)
 		return pp_fail(PP_EXIT_USAGE, "a file says nothing of --tree and --uid");
 	if (rep->filter.tree && !rep->filter.pid)
 		return pp_fail(PP_EXIT_USAGE, "--tree wants the process at its root: -p PID");
-	return 0;
+	return pp_filter_check(&rep->filter);
 }
 
 enum {
@@ -171,10 +182,14 @@ static bool is_named(const struct pp_profile *p, uint32_t text, const char *want
 	return !wanted || strcmp(pp_profile_text(p, text), wanted) == 0;
 }
 
-static bool keep_process(const struct pp_profile *p, const struct pp_process *process, void *arg)
+static bool keep_entry(const struct pp_profile *p, const struct pp_entry *e, void *arg)
 {
+	const struct pp_process *process = &p->processes[e->process];
 	const struct pp_filter *f = arg;
 
+	for (unsigned int a = 0; a < PP_ATTRIBUTES; a++)
+		if (!is_named(p, p->attributes[e->attributes].texts[a], f->attributes[a]))
+			return false;
 	if (f->pid && process->pid != f->pid)
 		return false;
 	return is_named(p, process->comm, f->command) && is_named(p, process->unit, f->unit) &&
@@ -201,7 +216,7 @@ static int read_file(struct report *rep, struct pp_figures *f, struct pp_profile
 			       "%s is not a pprof file, as `pyprofctl record` without -f writes it",
 			       standard ? "the standard input" : rep->input);
 	if (r >= 0)
-		r = pp_profile_filter(*ret, keep_process, &rep->filter);
+		r = pp_profile_filter(*ret, keep_entry, &rep->filter);
 	if (r < 0)
 		return pp_fail_errno(r, rep->input);
 	f->samples = (int64_t)(*ret)->samples;
@@ -214,7 +229,8 @@ static int read_file(struct report *rep, struct pp_figures *f, struct pp_profile
 	if (!f->samples)
 		return pp_fail(PP_EXIT_NO_SAMPLES, "%s: no samples%s", rep->input,
 			       rep->filter.pid || rep->filter.command ||
-					       pp_filter_has_label(&rep->filter)
+					       pp_filter_has_label(&rep->filter) ||
+					       pp_filter_has_attribute(&rep->filter)
 				       ? " that the filter lets through"
 				       : "");
 	return 0;

@@ -85,6 +85,18 @@ bool pp_filter_option(struct pp_filter *f, int c)
 	case PP_OPT_POD:
 		f->pod = optarg;
 		return true;
+	case PP_OPT_GIL:
+		f->attributes[PP_ATTRIBUTE_GIL] = optarg;
+		return true;
+	case PP_OPT_GC:
+		f->attributes[PP_ATTRIBUTE_GC] = "running";
+		return true;
+	case PP_OPT_THREAD:
+		f->attributes[PP_ATTRIBUTE_THREAD] = optarg;
+		return true;
+	case PP_OPT_TASK:
+		f->attributes[PP_ATTRIBUTE_TASK] = optarg;
+		return true;
 	default:
 		return false;
 	}
@@ -95,13 +107,36 @@ bool pp_filter_has_label(const struct pp_filter *f)
 	return f->unit || f->slice || f->container || f->pod;
 }
 
+bool pp_filter_has_attribute(const struct pp_filter *f)
+{
+	for (size_t a = 0; a < PP_ATTRIBUTES; a++)
+		if (f->attributes[a])
+			return true;
+	return false;
+}
+
+int pp_filter_check(const struct pp_filter *f)
+{
+	const char *gil = f->attributes[PP_ATTRIBUTE_GIL];
+
+	if (!gil || pp_attribute_can_be(PP_ATTRIBUTE_GIL, gil))
+		return 0;
+	return pp_fail(PP_EXIT_USAGE, "--gil: %s is none of held, waiting, released, unknown", gil);
+}
+
 json_t *pp_filter_json(const struct pp_filter *f)
 {
 	const struct {
 		const char *key, *name;
 	} names[] = {
-		{ "command", f->command },     { "unit", f->unit }, { "slice", f->slice },
-		{ "container", f->container }, { "pod", f->pod },
+		{ "command", f->command },
+		{ "unit", f->unit },
+		{ "slice", f->slice },
+		{ "container", f->container },
+		{ "pod", f->pod },
+		{ "gil", f->attributes[PP_ATTRIBUTE_GIL] },
+		{ "thread", f->attributes[PP_ATTRIBUTE_THREAD] },
+		{ "task", f->attributes[PP_ATTRIBUTE_TASK] },
 	};
 	json_t *j = json_object();
 	int r = j ? 0 : -1;
@@ -117,6 +152,8 @@ json_t *pp_filter_json(const struct pp_filter *f)
 		r = json_object_set_new(j, "uid", json_integer(f->uid));
 	if (f->python && r >= 0)
 		r = json_object_set_new(j, "python", json_true());
+	if (f->attributes[PP_ATTRIBUTE_GC] && r >= 0)
+		r = json_object_set_new(j, "gc", json_true());
 	if (r >= 0)
 		return j;
 	json_decref(j);
@@ -283,12 +320,13 @@ void pp_figures_note_hidden(const struct pp_figures *f)
 
 int pp_session_no_samples(const struct pp_figures *f, const struct pp_filter *filter)
 {
-	if (filter->pid)
+	if (filter->pid && !pp_filter_has_attribute(filter))
 		return pp_fail(PP_EXIT_NO_SAMPLES,
 			       "no samples: process %" PRId64 " used no CPU in this span",
 			       filter->pid);
 	pp_figures_note_hidden(f);
-	if (filter->command || pp_filter_has_label(filter) || filter->uid >= 0 || filter->python)
+	if (filter->command || pp_filter_has_label(filter) || pp_filter_has_attribute(filter) ||
+	    filter->uid >= 0 || filter->python)
 		return pp_fail(
 			PP_EXIT_NO_SAMPLES,
 			"no samples: nothing that the filter lets through used CPU in this span");

@@ -23,6 +23,7 @@ struct pp_filter {
 	const char *command, *unit, *slice, *container, *pod; /* NULL: any */
 	int64_t uid;					      /* -1: any */
 	bool python;
+	const char *attributes[PP_ATTRIBUTES]; /* NULL: any */
 };
 
 #define PP_FILTER         \
@@ -30,20 +31,31 @@ struct pp_filter {
 		.uid = -1 \
 	}
 
-/* Options that filter by a process's labels, with their lines of usage. */
+/* Options that filter by labels, of a process or a sample, with their lines of usage. */
 #define PP_LABEL_OPTIONS                                                    \
 	{ "unit", required_argument, NULL, PP_OPT_UNIT },                   \
 		{ "slice", required_argument, NULL, PP_OPT_SLICE },         \
 		{ "container", required_argument, NULL, PP_OPT_CONTAINER }, \
+		{ "pod", required_argument, NULL, PP_OPT_POD },             \
+		{ "gil", required_argument, NULL, PP_OPT_GIL },             \
+		{ "gc", no_argument, NULL, PP_OPT_GC },                     \
+		{ "thread", required_argument, NULL, PP_OPT_THREAD },       \
 	{                                                                   \
-		"pod", required_argument, NULL, PP_OPT_POD                  \
+		"task", required_argument, NULL, PP_OPT_TASK                \
 	}
 #define PP_LABEL_USAGE                                                                             \
 	"      --unit UNIT, --slice SLICE   of systemd; --container ID, --pod UID: only what is\n" \
-	"                        in there\n"
+	"                        in there\n"                                                       \
+	"      --gil STATE, --gc, --thread NAME, --task NAME   only threads that have the GIL\n"   \
+	"                        (held), wait for it (waiting) or run without (released); that\n"  \
+	"                        collect garbage; of this name; that run this asyncio task\n"
 /* Takes one of them, given as getopt_long returned it. Whether it was one. */
 bool pp_filter_option(struct pp_filter *f, int c);
+/* Whether it selects processes by their labels; whether it selects samples. */
 bool pp_filter_has_label(const struct pp_filter *f);
+bool pp_filter_has_attribute(const struct pp_filter *f);
+/* Whether what was given can be; else says so. Returns an exit code. */
+int pp_filter_check(const struct pp_filter *f);
 
 /* The interface's ProfileInfo. */
 struct pp_figures {

@@ -12,7 +12,8 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: pyprofctl top [-p PID [--tree]] [--python] [--lines] [-F HZ] [--window SECONDS]\n"
+	"usage: pyprofctl top [-p PID [--tree]] [--python] [--lines] [--by WHAT] [-F HZ] [--window "
+	"SECONDS]\n"
 	"       pyprofctl top --once [-d SECONDS] [-n ROWS] [--json] ...\n\n"
 	"Shows which functions use the CPU, over the last few seconds; h shows the keys. Where "
 	"there\n"
@@ -20,6 +21,9 @@ static const char usage[] =
 	"  -p, --pid PID         this process; with --tree its descendants too\n" PP_LABEL_USAGE
 	"      --python          Python functions only; C code and the kernel cost their caller\n"
 	"      --lines           each line of a Python function by itself\n"
+	"      --by WHAT         not functions, but states of the GIL (gil), of the garbage "
+	"collector\n"
+	"                        (gc), threads (thread), or asyncio tasks (task)\n"
 	"  -F, --frequency HZ    samples per second and CPU, 1 to 9999 (499, or 99 where no more "
 	"is\n"
 	"                        allowed)\n"
@@ -38,12 +42,21 @@ struct top {
 	int64_t frequency; /* 0: as fast as is good to look at */
 	int64_t window_ms, duration_ms, rows;
 	unsigned int view;
+	enum pp_attribute by; /* PP_ATTRIBUTES: by function */
 	bool once;
 };
 
+static int set_by(struct top *t, const char *arg)
+{
+	t->by = pp_attribute_of_name(arg, strlen(arg));
+	return t->by < PP_ATTRIBUTES
+		       ? 0
+		       : pp_fail(PP_EXIT_USAGE, "--by: %s is none of gil, gc, thread, task", arg);
+}
+
 static int parse(struct top *t, struct pp_global *g, int argc, char **argv)
 {
-	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON, OPT_LINES, OPT_WINDOW, OPT_ONCE };
+	enum { OPT_TREE = PP_OPT_OWN, OPT_PYTHON, OPT_LINES, OPT_BY, OPT_WINDOW, OPT_ONCE };
 	static const struct option options[] = {
 		PP_COMMON_OPTIONS,
 		PP_LABEL_OPTIONS,
@@ -51,6 +64,7 @@ static int parse(struct top *t, struct pp_global *g, int argc, char **argv)
 		{ "tree", no_argument, NULL, OPT_TREE },
 		{ "python", no_argument, NULL, OPT_PYTHON },
 		{ "lines", no_argument, NULL, OPT_LINES },
+		{ "by", required_argument, NULL, OPT_BY },
 		{ "frequency", required_argument, NULL, 'F' },
 		{ "window", required_argument, NULL, OPT_WINDOW },
 		{ "once", no_argument, NULL, OPT_ONCE },
@@ -70,6 +84,8 @@ static int parse(struct top *t, struct pp_global *g, int argc, char **argv)
 			t->view |= PP_VIEW_PYTHON;
 		else if (c == OPT_LINES)
 			t->view |= PP_VIEW_LINES;
+		else if (c == OPT_BY)
+			r = set_by(t, optarg);
 		else if (c == 'F')
 			r = pp_parse_number("-F", optarg, 1, PP_FREQUENCY_MAX, &t->frequency);
 		else if (c == OPT_WINDOW)
@@ -90,7 +106,7 @@ static int parse(struct top *t, struct pp_global *g, int argc, char **argv)
 		return pp_fail(PP_EXIT_USAGE, "top takes no arguments (%s)", argv[optind]);
 	if (t->filter.tree && !t->filter.pid)
 		return pp_fail(PP_EXIT_USAGE, "--tree wants the process at its root: -p PID");
-	return -1;
+	return pp_filter_check(&t->filter) ?: -1;
 }
 
 static int print_json(const struct top *t, const struct pp_figures *f, const struct pp_profile *p)
@@ -101,7 +117,9 @@ static int print_json(const struct top *t, const struct pp_figures *f, const str
 	r = pp_report_json(&j, p,
 			   &(struct pp_report_options){
 				   .view = t->view,
-				   .group = PP_GROUP_SYMBOL | PP_GROUP_OBJECT,
+				   .group = t->by < PP_ATTRIBUTES
+						    ? PP_GROUP_ATTRIBUTE(t->by)
+						    : PP_GROUP_SYMBOL | PP_GROUP_OBJECT,
 				   .percent_limit = PP_PERCENT_LIMIT_DEFAULT,
 			   });
 	if (r < 0)
@@ -133,6 +151,8 @@ static int print_page(const struct top *t, const struct pp_figures *f, const str
 	pp_pythons_count(processes, only_pid(t), &facts.pythons);
 	pp_top_init(&model);
 	model.view = t->view;
+	if (t->by < PP_ATTRIBUTES)
+		pp_top_group(&model, t->by);
 	model.page = (size_t)t->rows;
 	r = pp_top_update(&model, p);
 	if (r >= 0)
@@ -182,6 +202,7 @@ int pp_cmd_top(struct pp_global *g, int argc, char **argv)
 	_cleanup_(pp_client_freep) struct pp_client *c = NULL, *facts = NULL;
 	struct top t = {
 		.filter = PP_FILTER,
+		.by = PP_ATTRIBUTES,
 		.window_ms = 5000,
 		.duration_ms = 2000,
 		.rows = 20,
@@ -212,6 +233,7 @@ int pp_cmd_top(struct pp_global *g, int argc, char **argv)
 					      .frequency = frequency,
 					      .window_ms = t.window_ms,
 					      .view = t.view,
+					      .by = t.by,
 					      .pid = only_pid(&t) },
 			   g->color);
 }

@@ -14,9 +14,17 @@ static void put(FILE *out, const char *text, int width, bool last)
 	fprintf(out, "  %s%*s", text, last ? 0 : MAX(width - pp_text_width(text), 0), "");
 }
 
-static bool last(const struct pp_columns *c, enum pp_group column)
+static bool last(const struct pp_columns *c, unsigned int column)
 {
 	return c->group < column << 1;
+}
+
+/* What a row says where its samples say nothing. */
+static const char *attribute(const struct pp_profile *p, const struct pp_row *row, unsigned int a)
+{
+	uint32_t text = row->attributes.texts[a];
+
+	return text ? pp_profile_text(p, text) : "-";
 }
 
 static void fit(int *width, int needed)
@@ -31,8 +39,12 @@ void pp_columns_fit(struct pp_columns *c, const struct pp_profile *p, const stru
 	c->pid = 7;
 	c->comm = (int)strlen("Command");
 	c->object = (int)strlen("Shared Object");
+	for (unsigned int a = 0; a < PP_ATTRIBUTES; a++)
+		c->attributes[a] = (int)strlen(pp_attribute_title((enum pp_attribute)a));
 	for (size_t i = 0; i < nr_rows; i++) {
 		fit(&c->comm, pp_text_width(pp_profile_text(p, t->rows[i].comm)));
+		for (unsigned int a = 0; a < PP_ATTRIBUTES; a++)
+			fit(&c->attributes[a], pp_text_width(attribute(p, &t->rows[i], a)));
 		fit(&c->object, pp_text_width(pp_profile_object(p, t->rows[i].sample)));
 	}
 }
@@ -43,6 +55,10 @@ void pp_columns_header(const struct pp_columns *c, FILE *out)
 		fprintf(out, "  %*s", c->pid, "Pid");
 	if (c->group & PP_GROUP_COMM)
 		put(out, "Command", c->comm, last(c, PP_GROUP_COMM));
+	for (unsigned int a = 0; a < PP_ATTRIBUTES; a++)
+		if (c->group & PP_GROUP_ATTRIBUTE(a))
+			put(out, pp_attribute_title((enum pp_attribute)a), c->attributes[a],
+			    last(c, PP_GROUP_ATTRIBUTE(a)));
 	if (c->group & PP_GROUP_OBJECT)
 		put(out, "Shared Object", c->object, last(c, PP_GROUP_OBJECT));
 	if (c->group & PP_GROUP_SYMBOL)
@@ -63,6 +79,9 @@ void pp_columns_rule(const struct pp_columns *c, FILE *out)
 		dots(out, c->pid);
 	if (c->group & PP_GROUP_COMM)
 		dots(out, c->comm);
+	for (unsigned int a = 0; a < PP_ATTRIBUTES; a++)
+		if (c->group & PP_GROUP_ATTRIBUTE(a))
+			dots(out, c->attributes[a]);
 	if (c->group & PP_GROUP_OBJECT)
 		dots(out, c->object);
 	if (c->group & PP_GROUP_SYMBOL)
@@ -80,6 +99,10 @@ int pp_columns_row(const struct pp_columns *c, FILE *out, const struct pp_profil
 		fprintf(out, "  %*" PRId64, c->pid, row->pid);
 	if (c->group & PP_GROUP_COMM)
 		put(out, pp_profile_text(p, row->comm), c->comm, last(c, PP_GROUP_COMM));
+	for (unsigned int a = 0; a < PP_ATTRIBUTES; a++)
+		if (c->group & PP_GROUP_ATTRIBUTE(a))
+			put(out, attribute(p, row, a), c->attributes[a],
+			    last(c, PP_GROUP_ATTRIBUTE(a)));
 	if (c->group & PP_GROUP_OBJECT)
 		put(out, pp_profile_object(p, row->sample), c->object, last(c, PP_GROUP_OBJECT));
 	if (c->group & PP_GROUP_SYMBOL) {

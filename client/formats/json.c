@@ -36,6 +36,23 @@ static int set_weights(json_t *o, uint64_t total, uint64_t self, uint64_t whole)
 	return 0;
 }
 
+/* null: nothing is said. */
+static int set_attributes(json_t *o, const struct pp_profile *p, const struct pp_row *row,
+			  unsigned int group)
+{
+	int r = 0;
+
+	for (unsigned int a = 0; a < PP_ATTRIBUTES && r == 0; a++) {
+		uint32_t text = row->attributes.texts[a];
+
+		if (group & PP_GROUP_ATTRIBUTE(a))
+			r = json_object_set_new(o, pp_attribute_name((enum pp_attribute)a),
+						text ? json_string(pp_profile_text(p, text))
+						     : json_null());
+	}
+	return r;
+}
+
 static int add_row(json_t *rows, const struct pp_profile *p, const struct pp_row *row,
 		   const struct pp_report_options *o, uint64_t whole)
 {
@@ -56,6 +73,8 @@ static int add_row(json_t *rows, const struct pp_profile *p, const struct pp_row
 		return -ENOMEM;
 	if ((o->group & PP_GROUP_COMM) &&
 	    json_object_set_new(j, "command", json_string(pp_profile_text(p, row->comm))) < 0)
+		return -ENOMEM;
+	if (set_attributes(j, p, row, o->group) < 0)
 		return -ENOMEM;
 	if (o->group & PP_GROUP_SYMBOL)
 		return set_frame(j, p, row->frame);

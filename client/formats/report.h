@@ -39,7 +39,7 @@ int pp_report_json(json_t **ret, const struct pp_profile *p, const struct pp_rep
  * rows. */
 struct pp_columns {
 	unsigned int group;
-	int pid, comm, object;
+	int pid, comm, attributes[PP_ATTRIBUTES], object;
 };
 
 void pp_columns_fit(struct pp_columns *c, const struct pp_profile *p, const struct pp_table *t,

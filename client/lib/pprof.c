@@ -169,9 +169,19 @@ static uint64_t value(const Pprof__Sample *s, int i)
 	return i >= 0 && (size_t)i < s->n_value && s->value[i] > 0 ? (uint64_t)s->value[i] : 0;
 }
 
+/* A label that is an attribute, if it is one. */
+static int read_attribute(struct reader *r, const char *key, const char *str,
+			  struct pp_attributes *ret)
+{
+	enum pp_attribute a = pp_attribute_of_name(key, strlen(key));
+
+	return a == PP_ATTRIBUTES ? 0 : text(r, str, &ret->texts[a]);
+}
+
 static int read_labels(struct reader *r, const Pprof__Sample *s, struct pp_process *process,
 		       struct pp_entry *entry)
 {
+	struct pp_attributes attributes = { 0 };
 	int k = 0;
 
 	for (size_t i = 0; i < s->n_label && k >= 0; i++) {
@@ -194,7 +204,11 @@ static int read_labels(struct reader *r, const Pprof__Sample *s, struct pp_proce
 			k = text(r, str, &process->pod);
 		else if (strcmp(key, "truncated") == 0)
 			k = pp_profile_add_truncated(r->out, str, strlen(str), &entry->note);
+		else
+			k = read_attribute(r, key, str, &attributes);
 	}
+	if (k >= 0)
+		k = pp_profile_add_attributes(r->out, &attributes, &entry->attributes);
 	/* Other writers know a pid, but not lives of a pid. */
 	if (!process->id)
 		process->id = -process->pid;

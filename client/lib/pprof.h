@@ -2,8 +2,8 @@
 /*
  * Reads a pprof into a profile: the daemon's, or any file of that format. What the daemon writes
  * comes back whole: the module of a frame tells its kind ([python], [kernel], [jit], [unknown],
- * else native), the labels pid, comm, process, unit, slice, container, pod and truncated tell the
- * rest. Foreign files get one process and native frames.
+ * else native), the labels pid, comm, process, unit, slice, container, pod, truncated and those of
+ * attributes tell the rest. Foreign files get one process and native frames.
  */
 #pragma once
 

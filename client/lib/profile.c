@@ -19,7 +19,8 @@ static int add_note(struct pp_profile *p, const char *name, size_t len, uint32_t
 	return r < 0 ? r : pp_profile_add_frame(p, &frame, ret);
 }
 
-/* What every profile starts with: text 0, the fixed frames in the order of their enum, node 0. */
+/* What every profile starts with: text 0, the fixed frames in the order of their enum, node 0,
+ * attributes 0. */
 static int add_fixed(struct pp_profile *p)
 {
 	const char *outside = "[outside Python]", *hidden = "[hidden]";
@@ -39,7 +40,7 @@ static int add_fixed(struct pp_profile *p)
 	if (r < 0)
 		return r;
 	p->nodes[p->nr_nodes++] = (struct pp_node){ 0 };
-	return 0;
+	return pp_profile_add_attributes(p, &(struct pp_attributes){ 0 }, &id);
 }
 
 int pp_profile_new(struct pp_profile **ret)
@@ -65,6 +66,7 @@ struct pp_profile *pp_profile_free(struct pp_profile *p)
 	free(p->functions);
 	free(p->nodes);
 	free(p->processes);
+	free(p->attributes);
 	free(p->entries);
 	free(p->texts);
 	pp_buf_done(&p->pool);
@@ -72,6 +74,7 @@ struct pp_profile *pp_profile_free(struct pp_profile *p)
 	pp_u64map_done(&p->frame_ids);
 	pp_u64map_done(&p->node_ids);
 	pp_u64map_done(&p->process_ids);
+	pp_u64map_done(&p->set_ids);
 	pp_u64map_done(&p->entry_ids);
 	free(p);
 	return NULL;
@@ -211,6 +214,31 @@ bool pp_profile_find_process(const struct pp_profile *p, int64_t id, uint32_t *r
 	return true;
 }
 
+int pp_profile_add_attributes(struct pp_profile *p, const struct pp_attributes *attributes,
+			      uint32_t *ret)
+{
+	uint64_t key = pp_hash(attributes, sizeof(*attributes)), id;
+	int r;
+
+	for (size_t a = 0; a < PP_ATTRIBUTES; a++)
+		if (attributes->texts[a] >= p->nr_texts)
+			return -EINVAL;
+	for (; pp_u64map_get(&p->set_ids, key, &id); key++)
+		if (memcmp(&p->attributes[id], attributes, sizeof(*attributes)) == 0) {
+			*ret = (uint32_t)id;
+			return 0;
+		}
+	r = pp_array_grow(&p->attributes, &p->attributes_cap, p->nr_attributes + 1,
+			  sizeof(*p->attributes), PP_PROFILE_SETS_MAX);
+	if (r >= 0)
+		r = pp_u64map_put(&p->set_ids, key, p->nr_attributes);
+	if (r < 0)
+		return r;
+	p->attributes[p->nr_attributes] = *attributes;
+	*ret = (uint32_t)p->nr_attributes++;
+	return 0;
+}
+
 static void count(struct pp_profile *p, struct pp_entry *e, uint64_t samples, uint64_t cpu_ns)
 {
 	e->samples += samples;
@@ -223,18 +251,19 @@ static void count(struct pp_profile *p, struct pp_entry *e, uint64_t samples, ui
 
 int pp_profile_add_entry(struct pp_profile *p, const struct pp_entry *entry)
 {
-	uint64_t key = pp_mix(pp_mix((uint64_t)entry->process << 32 | entry->node) ^ entry->note);
+	uint64_t key = pp_mix(pp_mix((uint64_t)entry->process << 32 | entry->node) ^
+			      ((uint64_t)entry->attributes << 32 | entry->note));
 	uint64_t id;
 	int r;
 
 	if (entry->process >= p->nr_processes || entry->node >= p->nr_nodes ||
-	    entry->note >= p->nr_frames)
+	    entry->note >= p->nr_frames || entry->attributes >= p->nr_attributes)
 		return -EINVAL;
 	for (; pp_u64map_get(&p->entry_ids, key, &id); key++) {
 		struct pp_entry *e = &p->entries[id];
 
 		if (e->process == entry->process && e->node == entry->node &&
-		    e->note == entry->note) {
+		    e->note == entry->note && e->attributes == entry->attributes) {
 			count(p, e, entry->samples, entry->cpu_ns);
 			return 0;
 		}
@@ -248,7 +277,8 @@ int pp_profile_add_entry(struct pp_profile *p, const struct pp_entry *entry)
 		return r;
 	p->entries[p->nr_entries] = (struct pp_entry){ .process = entry->process,
 						       .node = entry->node,
-						       .note = entry->note };
+						       .note = entry->note,
+						       .attributes = entry->attributes };
 	count(p, &p->entries[p->nr_entries++], entry->samples, entry->cpu_ns);
 	return 0;
 }
@@ -261,8 +291,7 @@ void pp_profile_clear_entries(struct pp_profile *p)
 }
 
 int pp_profile_filter(struct pp_profile *p,
-		      bool (*keep)(const struct pp_profile *p, const struct pp_process *process,
-				   void *arg),
+		      bool (*keep)(const struct pp_profile *p, const struct pp_entry *e, void *arg),
 		      void *arg)
 {
 	_cleanup_free_ struct pp_entry *old = TAKE_PTR(p->entries);
@@ -272,7 +301,7 @@ int pp_profile_filter(struct pp_profile *p,
 	p->entries_cap = 0;
 	pp_profile_clear_entries(p);
 	for (size_t i = 0; i < nr; i++) {
-		if (!keep(p, &p->processes[old[i].process], arg))
+		if (!keep(p, &old[i], arg))
 			continue;
 		r = pp_profile_add_entry(p, &old[i]);
 		if (r < 0)

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "attribute.h"
 #include "base/buf.h"
 #include "base/u64map.h"
 
@@ -19,6 +20,7 @@
 #define PP_PROFILE_NODES_MAX	 (16U << 20)
 #define PP_PROFILE_ENTRIES_MAX	 (16U << 20)
 #define PP_PROFILE_PROCESSES_MAX (1U << 20)
+#define PP_PROFILE_SETS_MAX	 (4U << 20) /* of attributes */
 /* Bytes of one text; a longer one is refused. The daemon's longest is py::NAME:FILE, both of 64 KiB
  * and every byte of them escaped by four. */
 #define PP_PROFILE_TEXT_MAX (1U * MIB)
@@ -59,9 +61,10 @@ struct pp_process {
 };
 
 struct pp_entry {
-	uint32_t process; /* index */
-	uint32_t node;	  /* the leaf */
-	uint32_t note;	  /* frame that says why the stack is not complete, or PP_FRAME_NONE */
+	uint32_t process;    /* index */
+	uint32_t node;	     /* the leaf */
+	uint32_t note;	     /* frame that says why the stack is not complete, or PP_FRAME_NONE */
+	uint32_t attributes; /* index; 0: nothing is said */
 	uint64_t samples;
 	uint64_t cpu_ns;
 };
@@ -71,17 +74,18 @@ struct pp_profile {
 	uint32_t *functions; /* by frame: the one that is the same without a line */
 	struct pp_node *nodes;
 	struct pp_process *processes;
+	struct pp_attributes *attributes; /* each set once */
 	struct pp_entry *entries;
-	size_t nr_frames, nr_nodes, nr_processes, nr_entries;
+	size_t nr_frames, nr_nodes, nr_processes, nr_attributes, nr_entries;
 	uint64_t samples, cpu_ns, truncated;	  /* sums over the entries; truncated in samples */
 	uint64_t time_ns, duration_ns, period_ns; /* of the whole, 0 where not known */
 
 	/* private to profile.c */
-	size_t frames_cap, functions_cap, nodes_cap, processes_cap, entries_cap;
+	size_t frames_cap, functions_cap, nodes_cap, processes_cap, attributes_cap, entries_cap;
 	uint32_t *texts; /* offsets in pool */
 	size_t nr_texts, texts_cap;
 	struct pp_buf pool;
-	struct pp_u64map text_ids, frame_ids, node_ids, process_ids, entry_ids;
+	struct pp_u64map text_ids, frame_ids, node_ids, process_ids, set_ids, entry_ids;
 };
 
 int pp_profile_new(struct pp_profile **ret);
@@ -98,18 +102,20 @@ int pp_profile_add_node(struct pp_profile *p, uint32_t parent, uint32_t frame, u
 /* By id; the facts given last count. */
 int pp_profile_add_process(struct pp_profile *p, const struct pp_process *process, uint32_t *ret);
 
+int pp_profile_add_attributes(struct pp_profile *p, const struct pp_attributes *attributes,
+			      uint32_t *ret);
+
 /* The process of this id, if there is one. */
 bool pp_profile_find_process(const struct pp_profile *p, int64_t id, uint32_t *ret);
 
-/* Adds to what is counted on (process, node, note). */
+/* Adds to what is counted on (process, node, note, attributes). */
 int pp_profile_add_entry(struct pp_profile *p, const struct pp_entry *entry);
 /* Forgets all counts, keeps frames, nodes and processes. */
 void pp_profile_clear_entries(struct pp_profile *p);
 
-/* Forgets the counts of processes that keep() refuses. */
+/* Forgets the entries that keep() refuses. */
 int pp_profile_filter(struct pp_profile *p,
-		      bool (*keep)(const struct pp_profile *p, const struct pp_process *process,
-				   void *arg),
+		      bool (*keep)(const struct pp_profile *p, const struct pp_entry *e, void *arg),
 		      void *arg);
 
 /* The note "[truncated: REASON]". */
@@ -119,6 +125,13 @@ int pp_profile_add_truncated(struct pp_profile *p, const char *reason, size_t le
 static inline const char *pp_profile_text(const struct pp_profile *p, uint32_t text)
 {
 	return (const char *)p->pool.data + p->texts[text];
+}
+
+/* An entry's attribute, "" where nothing is said of it. */
+static inline const char *pp_profile_attribute(const struct pp_profile *p, const struct pp_entry *e,
+					       enum pp_attribute a)
+{
+	return pp_profile_text(p, p->attributes[e->attributes].texts[a]);
 }
 
 /*

@@ -14,6 +14,7 @@
 struct row_key {
 	int64_t pid;
 	uint32_t comm, module, frame, zero;
+	struct pp_attributes attributes;
 };
 
 struct pp_table *pp_table_free(struct pp_table *t)
@@ -31,7 +32,8 @@ struct pp_table *pp_table_free(struct pp_table *t)
 static bool is_row(const struct pp_row *row, const struct row_key *key)
 {
 	return row->pid == key->pid && row->comm == key->comm && row->module == key->module &&
-	       row->frame == key->frame;
+	       row->frame == key->frame &&
+	       memcmp(&row->attributes, &key->attributes, sizeof(key->attributes)) == 0;
 }
 
 static int new_row(struct pp_table *t, uint64_t hash, const struct row_key *key, uint32_t frame)
@@ -52,6 +54,7 @@ static int new_row(struct pp_table *t, uint64_t hash, const struct row_key *key,
 		.comm = key->comm,
 		.module = key->module,
 		.frame = key->frame,
+		.attributes = key->attributes,
 		.sample = frame,
 		.depth = UINT32_MAX,
 	};
@@ -71,6 +74,9 @@ static int find_row(struct pp_table *t, const struct pp_profile *p, const struct
 	uint64_t hash, id;
 	int r;
 
+	for (unsigned int a = 0; a < PP_ATTRIBUTES; a++)
+		if (group & PP_GROUP_ATTRIBUTE(a))
+			key.attributes.texts[a] = p->attributes[e->attributes].texts[a];
 	if ((group & PP_GROUP_OBJECT) && !(group & PP_GROUP_SYMBOL))
 		key.module = p->frames[frame].module;
 	for (hash = pp_hash(&key, sizeof(key)); pp_u64map_get(&t->ids, hash, &id); hash++)
@@ -145,6 +151,9 @@ static int by_weight(const void *va, const void *vb, void *arg)
 	r = pp_frame_compare(o->p, a->sample, b->sample);
 	if (!r)
 		r = strcmp(pp_profile_text(o->p, a->comm), pp_profile_text(o->p, b->comm));
+	for (unsigned int i = 0; !r && i < PP_ATTRIBUTES; i++)
+		r = strcmp(pp_profile_text(o->p, a->attributes.texts[i]),
+			   pp_profile_text(o->p, b->attributes.texts[i]));
 	if (r)
 		return r;
 	return a->pid < b->pid ? -1 : a->pid > b->pid;

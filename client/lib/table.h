@@ -11,15 +11,18 @@
 enum pp_group {
 	PP_GROUP_PID = 1 << 0,
 	PP_GROUP_COMM = 1 << 1,
-	PP_GROUP_OBJECT = 1 << 2,
-	PP_GROUP_SYMBOL = 1 << 3, /* includes the object: two files' `main` are two functions */
+	PP_GROUP_GIL = 1 << 2, /* and the other attributes, by PP_GROUP_ATTRIBUTE() */
+	PP_GROUP_OBJECT = 1 << 6,
+	PP_GROUP_SYMBOL = 1 << 7, /* includes the object: two files' `main` are two functions */
 };
+#define PP_GROUP_ATTRIBUTE(a) ((unsigned int)PP_GROUP_GIL << (a))
 
 struct pp_row {
-	int64_t pid;	 /* 0 unless grouped by */
-	uint32_t comm;	 /* text; 0 unless grouped by */
-	uint32_t module; /* text; 0 unless grouped by object only */
-	uint32_t frame;	 /* PP_FRAME_NONE unless grouped by symbol */
+	int64_t pid;			 /* 0 unless grouped by */
+	uint32_t comm;			 /* text; 0 unless grouped by */
+	uint32_t module;		 /* text; 0 unless grouped by object only */
+	uint32_t frame;			 /* PP_FRAME_NONE unless grouped by symbol */
+	struct pp_attributes attributes; /* 0 unless grouped by */
 	uint32_t sample; /* a frame that belongs to the row: for what all of them have in common */
 	uint32_t depth;	 /* nearest to the root that it was seen */
 	uint64_t total, self; /* weights */

@@ -13,9 +13,17 @@ struct node {
 	uint32_t local, generation;
 };
 
+/* A set of attributes as the stream has it: its task is a frame, which may get its name later. */
+struct set {
+	struct pp_attributes attributes; /* but the task's */
+	uint32_t task;			 /* index of a frame + 1; 0: none */
+	uint32_t local, generation;	 /* as a node's */
+};
+
 struct count {
 	uint32_t process; /* of the profile */
 	uint32_t node;	  /* index */
+	uint32_t set;	  /* index */
 	uint32_t note;	  /* of the profile */
 	uint64_t samples, cpu_ns;
 };
@@ -33,9 +41,12 @@ struct pp_watch {
 	size_t nr_frames, frames_cap;
 	struct node *nodes; /* 0 is none */
 	size_t nr_nodes, nodes_cap;
-	struct pp_u64map frame_ids, node_ids; /* the stream's numbers to indices */
-	uint32_t generation; /* rises when a frame changes its name: nodes are then made anew */
-	struct tick *ticks;  /* oldest first */
+	struct set *sets; /* 0 is none */
+	size_t nr_sets, sets_cap;
+	struct pp_u64map frame_ids, node_ids, set_ids; /* the stream's numbers to indices */
+	/* Rises when a frame changes its name: nodes and sets are then made anew. */
+	uint32_t generation;
+	struct tick *ticks; /* oldest first */
 	size_t nr_ticks, ticks_cap;
 };
 
@@ -54,6 +65,10 @@ int pp_watch_new(struct pp_watch **ret, uint64_t window_ns)
 	if (r < 0)
 		return r;
 	w->nodes[w->nr_nodes++] = (struct node){ 0 };
+	r = pp_array_grow(&w->sets, &w->sets_cap, 1, sizeof(*w->sets), 1);
+	if (r < 0)
+		return r;
+	w->sets[w->nr_sets++] = (struct set){ 0 };
 	*ret = TAKE_PTR(w);
 	return 0;
 }
@@ -68,8 +83,10 @@ struct pp_watch *pp_watch_free(struct pp_watch *w)
 	free(w->ticks);
 	free(w->frames);
 	free(w->nodes);
+	free(w->sets);
 	pp_u64map_done(&w->frame_ids);
 	pp_u64map_done(&w->node_ids);
+	pp_u64map_done(&w->set_ids);
 	free(w);
 	return NULL;
 }
@@ -160,6 +177,31 @@ static int feed_node(struct pp_watch *w, const json_t *o)
 	return r;
 }
 
+static int feed_set(struct pp_watch *w, const json_t *o)
+{
+	static const enum pp_attribute texts[] = { PP_ATTRIBUTE_GIL, PP_ATTRIBUTE_GC,
+						   PP_ATTRIBUTE_THREAD };
+	uint64_t id = number(o, "id"), task = number(o, "task"), i;
+	struct set set = { 0 };
+	int r = 0;
+
+	if (!id || (task && !pp_u64map_get(&w->frame_ids, task, &i)))
+		return -EBADMSG;
+	if (task)
+		set.task = (uint32_t)i + 1;
+	for (size_t t = 0; t < ARRAY_SIZE(texts) && r >= 0; t++)
+		r = text(w, o, pp_attribute_name(texts[t]), &set.attributes.texts[texts[t]]);
+	if (r < 0 || pp_u64map_get(&w->set_ids, id, &i))
+		return r;
+	r = pp_array_grow(&w->sets, &w->sets_cap, w->nr_sets + 1, sizeof(*w->sets),
+			  PP_PROFILE_SETS_MAX);
+	if (r >= 0)
+		r = pp_u64map_put(&w->set_ids, id, w->nr_sets);
+	if (r >= 0)
+		w->sets[w->nr_sets++] = set;
+	return r;
+}
+
 static int feed_process(struct pp_watch *w, const json_t *o)
 {
 	struct pp_process process = {
@@ -185,10 +227,12 @@ static int feed_count(struct pp_watch *w, const json_t *o, struct count *c)
 {
 	const json_t *truncated = json_object_get(o, "truncated");
 	struct pp_process unknown = { .id = (int64_t)number(o, "process") };
-	uint64_t node = 0;
+	uint64_t node = 0, set = 0;
 	uint32_t process;
 	int r = 0;
 
+	if (number(o, "attributes") && !pp_u64map_get(&w->set_ids, number(o, "attributes"), &set))
+		return -EBADMSG;
 	if (number(o, "node") && !pp_u64map_get(&w->node_ids, number(o, "node"), &node))
 		return -EBADMSG;
 	/* A process that was never described still counts. */
@@ -199,6 +243,7 @@ static int feed_count(struct pp_watch *w, const json_t *o, struct count *c)
 	*c = (struct count){
 		.process = process,
 		.node = (uint32_t)node,
+		.set = (uint32_t)set,
 		.samples = number(o, "samples"),
 		.cpu_ns = number(o, "cpu_ns"),
 	};
@@ -272,6 +317,8 @@ int pp_watch_feed(struct pp_watch *w, const json_t *parameters)
 	if (r >= 0)
 		r = feed_list(w, parameters, "nodes", feed_node);
 	if (r >= 0)
+		r = feed_list(w, parameters, "attributes", feed_set);
+	if (r >= 0)
 		r = feed_list(w, parameters, "processes", feed_process);
 	w->hidden = number(parameters, "hidden");
 	return r < 0 ? r : feed_tick(w, parameters);
@@ -313,6 +360,24 @@ static int resolve(struct pp_watch *w, uint32_t n, uint32_t *ret)
 	return 0;
 }
 
+/* The profile's attributes for a set of the stream. */
+static int resolve_set(struct pp_watch *w, uint32_t index, uint32_t *ret)
+{
+	struct set *set = &w->sets[index];
+	struct pp_attributes a = set->attributes;
+	int r = 0;
+
+	if (set->generation != w->generation) {
+		if (set->task)
+			a.texts[PP_ATTRIBUTE_TASK] =
+				w->profile->frames[w->frames[set->task - 1]].name;
+		r = pp_profile_add_attributes(w->profile, &a, &set->local);
+		set->generation = w->generation;
+	}
+	*ret = set->local;
+	return r;
+}
+
 int pp_watch_profile(struct pp_watch *w, const struct pp_profile **ret,
 		     struct pp_watch_figures *figures)
 {
@@ -333,6 +398,8 @@ int pp_watch_profile(struct pp_watch *w, const struct pp_profile **ret,
 			int r;
 
 			r = resolve(w, c->node, &e.node);
+			if (r >= 0)
+				r = resolve_set(w, c->set, &e.attributes);
 			if (r >= 0)
 				r = pp_profile_add_entry(w->profile, &e);
 			if (r < 0)

@@ -206,6 +206,8 @@ int pp_live_run(const struct pp_live *l, bool color)
 
 	pp_top_init(&s.top);
 	s.top.view = l->view;
+	if (l->by < PP_ATTRIBUTES)
+		pp_top_group(&s.top, l->by);
 	r = pp_watch_new(&s.watch, (uint64_t)l->window_ms * NSEC_PER_MSEC);
 	if (r >= 0)
 		r = start_stream(&s);

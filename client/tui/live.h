@@ -11,8 +11,9 @@ struct pp_live {
 	int64_t session;
 	unsigned int frequency;
 	int64_t window_ms;
-	unsigned int view; /* to start with */
-	int64_t pid;	   /* the one process that the session samples, 0: more than that */
+	unsigned int view;    /* to start with */
+	enum pp_attribute by; /* the groups to start with; PP_ATTRIBUTES: functions */
+	int64_t pid;	      /* the one process that the session samples, 0: more than that */
 };
 
 /* Until q or Ctrl-C. Returns an exit code. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The lines of top: functions, processes, the call tree, or one function's lines of code. */
+/* The lines of top: functions, processes, the call tree, one function's lines of code, or groups by
+ * an attribute. */
 #include "model.h"
 
 #include "lib/array.h"
@@ -25,7 +26,9 @@ void pp_top_done(struct pp_top *t)
 
 static bool in_focus(const struct pp_top *t, const struct pp_profile *p, const struct pp_entry *e)
 {
-	return !t->focused || p->processes[e->process].id == t->focus;
+	if (t->focused && p->processes[e->process].id != t->focus)
+		return false;
+	return !t->within || p->attributes[e->attributes].texts[t->within_by] == t->value;
 }
 
 static bool keep_focused(const struct pp_profile *p, const struct pp_entry *e, void *arg)
@@ -141,7 +144,9 @@ static int by_weight(const void *va, const void *vb)
 
 	if (a->total != b->total)
 		return a->total > b->total ? -1 : 1;
-	return a->process < b->process ? -1 : a->process > b->process;
+	if (a->process != b->process)
+		return a->process < b->process ? -1 : 1;
+	return a->value < b->value ? -1 : a->value > b->value;
 }
 
 static int update_processes(struct pp_top *t, const struct pp_profile *p)
@@ -162,6 +167,35 @@ static int update_processes(struct pp_top *t, const struct pp_profile *p)
 			r = add_line(t, &(struct pp_top_line){ .total = weights[i],
 							       .self = weights[i],
 							       .process = i,
+							       .id = i + 1 });
+	if (t->nr_lines)
+		qsort(t->lines, t->nr_lines, sizeof(*t->lines), by_weight);
+	return r;
+}
+
+/* ---- Groups ------------------------------------------------------------------------------------
+ */
+
+static int update_groups(struct pp_top *t, const struct pp_profile *p)
+{
+	_cleanup_free_ uint64_t *weights = calloc(p->nr_texts, sizeof(*weights));
+	int r = 0;
+
+	if (!weights)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->nr_entries; i++) {
+		const struct pp_entry *e = &p->entries[i];
+
+		if (!in_focus(t, p, e))
+			continue;
+		weights[p->attributes[e->attributes].texts[t->by]] += pp_profile_weight(p, e);
+		t->total += pp_profile_weight(p, e);
+	}
+	for (uint32_t i = 0; i < p->nr_texts && r >= 0; i++)
+		if (weights[i] && (!*t->filter || contains(t, pp_profile_text(p, i))))
+			r = add_line(t, &(struct pp_top_line){ .total = weights[i],
+							       .self = weights[i],
+							       .value = i,
 							       .id = i + 1 });
 	if (t->nr_lines)
 		qsort(t->lines, t->nr_lines, sizeof(*t->lines), by_weight);
@@ -267,10 +301,9 @@ void pp_top_resize(struct pp_top *t, size_t page)
 int pp_top_update(struct pp_top *t, const struct pp_profile *p)
 {
 	static int (*const update[])(struct pp_top * t, const struct pp_profile *p) = {
-		[PP_TOP_FUNCTIONS] = update_functions,
-		[PP_TOP_PROCESSES] = update_processes,
-		[PP_TOP_TREE] = update_tree,
-		[PP_TOP_LINES] = update_lines,
+		[PP_TOP_FUNCTIONS] = update_functions, [PP_TOP_PROCESSES] = update_processes,
+		[PP_TOP_TREE] = update_tree,	       [PP_TOP_LINES] = update_lines,
+		[PP_TOP_GROUPS] = update_groups,
 	};
 	uint64_t id = t->cursor < t->nr_lines ? t->lines[t->cursor].id : 0;
 	int r;
@@ -353,7 +386,7 @@ static bool show_lines(struct pp_top *t)
 {
 	uint32_t frame;
 
-	if (t->mode == PP_TOP_PROCESSES || t->cursor >= t->nr_lines)
+	if (t->mode == PP_TOP_PROCESSES || t->mode == PP_TOP_GROUPS || t->cursor >= t->nr_lines)
 		return false;
 	frame = t->lines[t->cursor].frame;
 	if (t->profile->frames[frame].kind != PP_KIND_PYTHON)
@@ -362,7 +395,20 @@ static bool show_lines(struct pp_top *t)
 	return set_mode(t, PP_TOP_LINES);
 }
 
-/* Enter: into the process or the function, or opens and closes the branch. */
+void pp_top_group(struct pp_top *t, enum pp_attribute by)
+{
+	t->by = by;
+	set_mode(t, PP_TOP_GROUPS);
+}
+
+/* By the first attribute, or the next. */
+static bool show_groups(struct pp_top *t)
+{
+	pp_top_group(t, t->mode == PP_TOP_GROUPS ? (t->by + 1) % PP_ATTRIBUTES : t->by);
+	return true;
+}
+
+/* Enter: into the process, the group or the function, or opens and closes the branch. */
 static bool enter(struct pp_top *t)
 {
 	const struct pp_top_line *line;
@@ -374,6 +420,13 @@ static bool enter(struct pp_top *t)
 	if (t->mode == PP_TOP_PROCESSES) {
 		t->focused = true;
 		t->focus = t->profile->processes[line->process].id;
+		t->filter[0] = 0;
+		return set_mode(t, PP_TOP_FUNCTIONS);
+	}
+	if (t->mode == PP_TOP_GROUPS) {
+		t->within = true;
+		t->within_by = t->by;
+		t->value = line->value;
 		t->filter[0] = 0;
 		return set_mode(t, PP_TOP_FUNCTIONS);
 	}
@@ -395,13 +448,15 @@ static bool close_all(struct pp_top *t, bool closed)
 	return true;
 }
 
-/* Back to everything: the function first, then the filter, then the process. */
+/* Back to everything: the function first, then the filter, the group, the process. */
 static bool leave(struct pp_top *t)
 {
 	if (t->mode == PP_TOP_LINES)
 		return set_mode(t, PP_TOP_FUNCTIONS);
 	if (*t->filter)
 		t->filter[0] = 0;
+	else if (t->within)
+		t->within = false;
 	else
 		t->focused = false;
 	t->cursor = t->top = 0;
@@ -432,6 +487,8 @@ bool pp_top_key(struct pp_top *t, unsigned int key)
 		return set_mode(t, PP_TOP_TREE);
 	case 'l':
 		return show_lines(t);
+	case 'b':
+		return show_groups(t);
 	case PP_KEY_TAB:
 		return set_mode(t, (enum pp_top_mode)((t->mode + 1) % 3));
 	case 's':

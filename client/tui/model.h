@@ -12,7 +12,8 @@ enum pp_top_mode {
 	PP_TOP_FUNCTIONS,
 	PP_TOP_PROCESSES,
 	PP_TOP_TREE,
-	PP_TOP_LINES, /* of one Python function */
+	PP_TOP_LINES,  /* of one Python function */
+	PP_TOP_GROUPS, /* samples by an attribute */
 };
 
 /* Lighter branches of a call tree are not shown, in percent: half a sample of a second. */
@@ -24,6 +25,7 @@ struct pp_top_line {
 	uint64_t id;	/* what the cursor sticks to: a process's index or a path's hash; 0: none */
 	uint32_t frame; /* functions, tree, lines */
 	uint32_t process;    /* processes: index */
+	uint32_t value;	     /* groups: text */
 	uint32_t depth;	     /* tree: steps of indentation */
 	bool branch, closed; /* tree: has callees; they are not shown */
 };
@@ -32,8 +34,12 @@ struct pp_top {
 	enum pp_top_mode mode;
 	unsigned int view; /* enum pp_view */
 	bool by_self, paused, help;
-	bool focused;	   /* on one process: */
-	int64_t focus;	   /* its id */
+	bool focused;	      /* on one process: */
+	int64_t focus;	      /* its id */
+	enum pp_attribute by; /* of groups */
+	bool within;	      /* one group: */
+	enum pp_attribute within_by;
+	uint32_t value;	   /* its attribute's text */
 	uint32_t function; /* whose lines are shown: a frame */
 	bool editing;	   /* the filter is being typed */
 	char filter[PP_TOP_FILTER_MAX + 1];
@@ -54,6 +60,8 @@ struct pp_top {
 /* Starts with functions by self. */
 void pp_top_init(struct pp_top *t);
 void pp_top_done(struct pp_top *t);
+/* Shows groups. */
+void pp_top_group(struct pp_top *t, enum pp_attribute by);
 
 /* Makes the lines anew from p; keeps the cursor on what it was on. Returns 0 or a negative errno.
  */

@@ -130,6 +130,12 @@ static int put_title(struct pp_page *page, const struct pp_top *t, const struct 
 	return put(page, PP_STYLE_TITLE, line);
 }
 
+/* A value of an attribute; of samples without one nothing is said. */
+static const char *group_name(const struct pp_top *t, uint32_t value)
+{
+	return value ? pp_profile_text(t->profile, value) : "-";
+}
+
 static int put_state(struct pp_page *page, const struct pp_top *t)
 {
 	static const char *const modes[] = { "functions", "processes", "call tree", "lines" };
@@ -146,13 +152,19 @@ static int put_state(struct pp_page *page, const struct pp_top *t)
 	uint32_t process;
 	int w = page->width;
 
-	part(line, sizeof(line), w, "%s%s", modes[t->mode],
-	     t->mode != PP_TOP_FUNCTIONS && t->mode != PP_TOP_LINES ? ""
-	     : t->by_self					    ? " by self"
-								    : " by total");
+	if (t->mode == PP_TOP_GROUPS)
+		part(line, sizeof(line), w, "by %s", pp_attribute_title(t->by));
+	else
+		part(line, sizeof(line), w, "%s%s", modes[t->mode],
+		     t->mode != PP_TOP_FUNCTIONS && t->mode != PP_TOP_LINES ? ""
+		     : t->by_self					    ? " by self"
+									    : " by total");
 	if (t->mode == PP_TOP_LINES && t->profile)
 		part(line, sizeof(line), w, "of py::%s",
 		     pp_profile_text(t->profile, t->profile->frames[t->function].name));
+	if (t->within && t->profile)
+		part(line, sizeof(line), w, "%s: %s", pp_attribute_title(t->within_by),
+		     group_name(t, t->value));
 	if (t->editing || *t->filter)
 		part(line, sizeof(line), w, "/%s%s", t->filter, t->editing ? "_" : "");
 	if (t->focused && t->profile && pp_profile_find_process(t->profile, t->focus, &process))
@@ -286,6 +298,15 @@ static int put_process(struct pp_page *page, const struct pp_top *t, const struc
 		    fact(f, pr->id, "python"), fact(f, pr->id, "named_by"), label.len, label.text);
 }
 
+static int put_group(struct pp_page *page, const struct pp_top *t, const struct pp_top_line *l,
+		     const struct pp_page_facts *f, enum pp_page_style style)
+{
+	double cpu = t->profile->cpu_ns ? pp_percent(l->total, f->span_ns) : 0;
+
+	return putf(page, style, "%7.2f %7.1f  %s", pp_percent(l->total, t->total), cpu,
+		    shifted(group_name(t, l->value), t->shift));
+}
+
 static int put_header(struct pp_page *page, const struct pp_top *t)
 {
 	bool wide = page->width >= WIDE;
@@ -298,6 +319,9 @@ static int put_header(struct pp_page *page, const struct pp_top *t)
 			   wide ? " SHARE%    CPU%      PID  COMMAND          PYTHON    "
 				  "NAMED BY    WHERE"
 				: " SHARE%     PID  COMMAND");
+	if (t->mode == PP_TOP_GROUPS)
+		return putf(page, PP_STYLE_HEADER, " SHARE%%    CPU%%  %s",
+			    pp_attribute_title(t->by));
 	if (!wide)
 		return put(page, PP_STYLE_HEADER, "  SELF%  TOTAL%  FUNCTION");
 	return putf(page, PP_STYLE_HEADER, "  SELF%%  TOTAL%%  %-*s  WHERE", width - width / 3 - 2,
@@ -308,7 +332,7 @@ static enum pp_page_style style_of(const struct pp_top *t, const struct pp_top_l
 {
 	enum pp_kind kind;
 
-	if (t->mode == PP_TOP_PROCESSES)
+	if (t->mode == PP_TOP_PROCESSES || t->mode == PP_TOP_GROUPS)
 		return PP_STYLE_PLAIN;
 	kind = (enum pp_kind)t->profile->frames[l->frame].kind;
 	return kind == PP_KIND_PYTHON	? PP_STYLE_PYTHON
@@ -330,6 +354,8 @@ static int put_lines(struct pp_page *page, const struct pp_top *t, const struct 
 			r = put_function(page, t, l, style);
 		else if (t->mode == PP_TOP_PROCESSES)
 			r = put_process(page, t, l, f, style);
+		else if (t->mode == PP_TOP_GROUPS)
+			r = put_group(page, t, l, f, style);
 		else
 			r = put_branch(page, t, l, style);
 	}
@@ -349,6 +375,9 @@ static const struct {
 	{ "f", "functions", ": what each costs on its own and with what it calls" },
 	{ "p", "processes", ": what each uses; Enter looks into one, Esc comes back" },
 	{ "l", "lines", ": of the Python function under the cursor, as Enter; Esc comes back" },
+	{ "b", "by state",
+	  ": by GIL, GC, thread, task in turn; Enter looks into one, Esc comes "
+	  "back" },
 	{ "t", "call tree", ": who calls whom; Enter closes and opens a branch" },
 	{ "Tab", "next view", ": functions, processes, call tree" },
 	{ "s", "self/total", ": order the functions by the one or the other" },

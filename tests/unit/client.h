@@ -48,11 +48,25 @@ static inline uint32_t test_frame(struct pp_profile *p, const char *word, size_t
 	return id;
 }
 
-/* Adds "COMMAND;root;...;leaf" of process pid; `note`: why it was cut, or NULL. */
-static inline void test_add(struct pp_profile *p, int64_t pid, const char *stack, const char *note,
-			    uint64_t samples)
+/* A set of attributes, of which any may be "". */
+static inline uint32_t test_attributes(struct pp_profile *p, const char *const values[])
 {
-	struct pp_entry e = { .samples = samples, .cpu_ns = samples * 1000 };
+	struct pp_attributes a;
+	uint32_t id;
+
+	for (size_t i = 0; i < PP_ATTRIBUTES; i++)
+		assert(pp_profile_add_text(p, values[i], strlen(values[i]), &a.texts[i]) == 0);
+	assert(pp_profile_add_attributes(p, &a, &id) == 0);
+	return id;
+}
+
+/* Adds "COMMAND;root;...;leaf" of process pid; `note`: why it was cut, or NULL. */
+static inline void test_add_with(struct pp_profile *p, int64_t pid, const char *stack,
+				 const char *note, uint64_t samples, uint32_t attributes)
+{
+	struct pp_entry e = { .samples = samples,
+			      .cpu_ns = samples * 1000,
+			      .attributes = attributes };
 	struct pp_process process = { .id = pid, .pid = pid };
 	size_t n = strcspn(stack, ";");
 
@@ -68,6 +82,12 @@ static inline void test_add(struct pp_profile *p, int64_t pid, const char *stack
 		assert(pp_profile_add_node(p, e.node, frame, &e.node) == 0);
 	}
 	assert(pp_profile_add_entry(p, &e) == 0);
+}
+
+static inline void test_add(struct pp_profile *p, int64_t pid, const char *stack, const char *note,
+			    uint64_t samples)
+{
+	test_add_with(p, pid, stack, note, samples, 0);
 }
 
 /* What fn writes for the profile; the caller frees it. */

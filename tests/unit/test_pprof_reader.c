@@ -41,6 +41,10 @@ enum {
 	S_CONTAINER_NAME,
 	S_POD,
 	S_POD_NAME,
+	S_GIL,
+	S_GIL_STATE,
+	S_TASK,
+	S_TASK_NAME,
 	S_MAX
 };
 
@@ -72,6 +76,10 @@ static char *const strings[] = {
 	[S_CONTAINER_NAME] = "web1",
 	[S_POD] = "pod",
 	[S_POD_NAME] = "a-pod",
+	[S_GIL] = "gil",
+	[S_GIL_STATE] = "held",
+	[S_TASK] = "task",
+	[S_TASK_NAME] = "A.foo",
 };
 
 /* A profile as the daemon writes it, small enough to be looked at. Everything is static, so that
@@ -81,7 +89,7 @@ static Pprof__Mapping mappings[3];
 static Pprof__Function functions[4];
 static Pprof__Line lines[4];
 static Pprof__Location locations[4];
-static Pprof__Label labels[8];
+static Pprof__Label labels[10];
 static Pprof__Sample samples[2];
 static uint64_t ids[2][4] = { { 40, 30, 20, 10 }, { 20, 10 } };
 static int64_t values[2][2] = { { 3, 3000 }, { 2, 2000 } };
@@ -147,13 +155,15 @@ static int setup(void **state)
 	label(5, S_CONTAINER, S_CONTAINER_NAME, 0);
 	label(6, S_POD, S_POD_NAME, 0);
 	label(7, S_TRUNCATED, S_REASON, 0);
+	label(8, S_GIL, S_GIL_STATE, 0);
+	label(9, S_TASK, S_TASK_NAME, 0);
 	for (size_t i = 0; i < 2; i++) {
 		samples[i].location_id = ids[i];
 		samples[i].n_location_id = i ? 2 : 4;
 		samples[i].value = values[i];
 		samples[i].n_value = 2;
 		samples[i].label = labels_list;
-		samples[i].n_label = i ? 8 : 7;
+		samples[i].n_label = i ? 10 : 7;
 	}
 	profile.sample_type = types_list, profile.n_sample_type = 2;
 	profile.mapping = mappings_list, profile.n_mapping = 3;
@@ -211,6 +221,10 @@ static void test_daemon(void **state)
 	assert_string_equal(pp_profile_text(p, p->processes[0].slice), "system.slice");
 	assert_string_equal(pp_profile_text(p, p->processes[0].container), "web1");
 	assert_string_equal(pp_profile_text(p, p->processes[0].pod), "a-pod");
+	assert_string_equal(pp_profile_attribute(p, &p->entries[0], PP_ATTRIBUTE_GIL), "");
+	assert_string_equal(pp_profile_attribute(p, &p->entries[1], PP_ATTRIBUTE_GIL), "held");
+	assert_string_equal(pp_profile_attribute(p, &p->entries[1], PP_ATTRIBUTE_TASK), "A.foo");
+	assert_string_equal(pp_profile_attribute(p, &p->entries[1], PP_ATTRIBUTE_THREAD), "");
 }
 
 /* Files without names, with inlined functions, with another's labels. */

@@ -168,6 +168,39 @@ static void test_group(void **state)
 	assert_int_equal(t->nr_rows, 2);
 }
 
+/* Rows by attributes; of what says nothing there is a row as well. */
+static void test_attribute_group(void **state)
+{
+	static const char *const values[] = { "held", "idle", "worker", "Server.handle" };
+	_cleanup_(pp_profile_freep) struct pp_profile *p = NULL;
+	_cleanup_free_ char *got = NULL;
+	json_t *j;
+
+	(void)state;
+	assert_int_equal(pp_profile_new(&p), 0);
+	test_add_with(p, 10, "a;main;f", NULL, 3, test_attributes(p, values));
+	test_add(p, 10, "a;main;f", NULL, 1);
+	got = test_written(pp_flat_write(
+		out, p,
+		&(struct pp_report_options){ .group = PP_GROUP_ATTRIBUTE(PP_ATTRIBUTE_GIL) |
+						      PP_GROUP_ATTRIBUTE(PP_ATTRIBUTE_TASK) }));
+	assert_string_equal(got, "#     Self     Total       Samples  GIL   Task\n"
+				 "# ........  ........  ............  ....  .............\n"
+				 "#\n"
+				 "    75.00%    75.00%             3  held  Server.handle\n"
+				 "    25.00%    25.00%             1  -     -\n");
+	assert_int_equal(pp_report_json(&j, p,
+					&(struct pp_report_options){
+						.group = PP_GROUP_ATTRIBUTE(PP_ATTRIBUTE_THREAD) }),
+			 0);
+	assert_string_equal(json_string_value(json_object_get(
+				    json_array_get(json_object_get(j, "rows"), 0), "thread")),
+			    "worker");
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(j, "rows"), 1), "thread")));
+	json_decref(j);
+}
+
 /* A function counts once for a stack, however often it recurs in it. */
 static void test_recursion(void **state)
 {
@@ -214,9 +247,9 @@ static void test_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tree),  cmocka_unit_test(test_flat),
-		cmocka_unit_test(test_group), cmocka_unit_test(test_recursion),
-		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_tree),	  cmocka_unit_test(test_flat),
+		cmocka_unit_test(test_group),	  cmocka_unit_test(test_attribute_group),
+		cmocka_unit_test(test_recursion), cmocka_unit_test(test_json),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,6 +164,50 @@ static void test_processes(void **state)
 	expect(f, 3, "  60.00   90.00  eval                        prog");
 }
 
+/* By each attribute in turn; into a group, and back. */
+static void test_groups(void **state)
+{
+	static const char *const held[] = { "held", "idle", "worker", "" }, *const released[] = {
+		"released", "idle", "reader", "serve"
+	};
+	struct fixture *f = *state;
+
+	test_add_with(f->p, 11, "py;_start;spin", NULL, 300, test_attributes(f->p, held));
+	test_add_with(f->p, 11, "py;_start;read", NULL, 100, test_attributes(f->p, released));
+	f->height = 12;
+	press(f, 'b');
+	expect(f, 1, "by GIL");
+	expect(f, 2, " SHARE%    CPU%  GIL");
+	expect(f, 3, "  60.00     0.0  held");
+	expect(f, 4, "  20.00     0.0  -");
+	expect(f, 5, "  20.00     0.0  released");
+	press(f, 'l'); /* no function */
+	assert_int_equal(f->top.mode, PP_TOP_GROUPS);
+	press(f, 'b');
+	expect(f, 1, "by GC");
+	press(f, 'b');
+	expect(f, 2, " SHARE%    CPU%  Thread");
+	press(f, PP_KEY_ENTER);
+	expect(f, 1, "functions by self  Thread: worker");
+	expect(f, 3, " 100.00  100.00  spin                        prog");
+	press(f, 'b');
+	expect(f, 1, "by Thread  Thread: worker");
+	expect(f, 3, " 100.00     0.0  worker");
+	press(f, PP_KEY_ESCAPE);
+	expect(f, 1, "by Thread");
+	press(f, 'b');
+	expect(f, 2, " SHARE%    CPU%  Task");
+	expect(f, 3, "  80.00     0.0  -");
+	expect(f, 4, "  20.00     0.0  serve");
+	press(f, '/');
+	press(f, 'v');
+	expect(f, 3, "  20.00     0.0  serve");
+	press(f, PP_KEY_ENTER);
+	press(f, PP_KEY_ESCAPE);
+	press(f, 'b');
+	expect(f, 2, " SHARE%    CPU%  GIL");
+}
+
 /* A page about one process says what is so of that one. */
 static void test_one_process(void **state)
 {
@@ -379,19 +423,11 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_functions),
-		TEST(test_views),
-		TEST(test_lines),
-		TEST(test_processes),
-		cmocka_unit_test(test_one_process),
-		TEST(test_tree),
-		TEST(test_cursor),
-		TEST(test_filter),
-		TEST(test_scroll),
-		TEST(test_other_keys),
-		TEST(test_help),
-		TEST(test_sizes),
-		TEST(test_banner),
+		TEST(test_functions), TEST(test_views),	     TEST(test_lines),
+		TEST(test_processes), TEST(test_groups),     cmocka_unit_test(test_one_process),
+		TEST(test_tree),      TEST(test_cursor),     TEST(test_filter),
+		TEST(test_scroll),    TEST(test_other_keys), TEST(test_help),
+		TEST(test_sizes),     TEST(test_banner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,41 @@ static void test_renamed(void **state)
 	expect(w, 2, "a;[truncated: no row];main 1\na;main;py::f:/f.py 7\n");
 }
 
+/* A set's task may get its name later, for what was counted before, too. */
+static void test_attributes_of_counts(void **state)
+{
+	struct pp_watch *w = *state;
+	struct pp_watch_figures f;
+	const struct pp_profile *p;
+
+	assert_int_equal(feed(w, 0, first), 0);
+	assert_int_equal(feed(w, 1,
+			      ", 'attributes': [{'id': 4, 'gil': 'held', 'gc': 'idle',"
+			      "'thread': 'worker', 'task': 8}, {'id': 6}],"
+			      "'counts': [{'process': 5, 'node': 1, 'attributes': 4, 'samples': 4},"
+			      "{'process': 5, 'node': 1, 'attributes': 6, 'samples': 5}]"),
+			 0);
+	for (int named = 0; named < 2; named++) {
+		assert_int_equal(pp_watch_profile(w, &p, &f), 0);
+		assert_int_equal(p->nr_entries, 4);
+		assert_string_equal(pp_profile_attribute(p, &p->entries[0], PP_ATTRIBUTE_GIL), "");
+		assert_int_equal(p->entries[2].samples, 4);
+		assert_string_equal(pp_profile_attribute(p, &p->entries[2], PP_ATTRIBUTE_GIL),
+				    "held");
+		assert_string_equal(pp_profile_attribute(p, &p->entries[2], PP_ATTRIBUTE_GC),
+				    "idle");
+		assert_string_equal(pp_profile_attribute(p, &p->entries[2], PP_ATTRIBUTE_THREAD),
+				    "worker");
+		assert_string_equal(pp_profile_attribute(p, &p->entries[2], PP_ATTRIBUTE_TASK),
+				    named ? "f" : "?");
+		assert_string_equal(pp_profile_attribute(p, &p->entries[3], PP_ATTRIBUTE_TASK), "");
+		assert_int_equal(feed(w, 1,
+				      ", 'frames': [{'id': 8, 'kind': 'python', 'name': 'f',"
+				      "'file': '/f.py', 'module': '[python]'}]"),
+				 0);
+	}
+}
+
 static void test_bad(void **state)
 {
 	static const char *const bad[] = {
@@ -115,10 +150,14 @@ static void test_bad(void **state)
 		", 'nodes': [{'id': 4, 'parent': 3, 'frame': 7}]",
 		", 'nodes': [{'id': 4, 'parent': 4, 'frame': 7}]",
 		", 'counts': [{'process': 5, 'node': 77, 'samples': 1, 'cpu_ns': 1}]",
+		", 'counts': [{'process': 5, 'node': 1, 'attributes': 1, 'samples': 1}]",
+		", 'attributes': [{'id': 0}]",
+		", 'attributes': [{'id': 9, 'task': 77}]",
 	};
 	static const char *const odd[] = {
 		", 'frames': 7, 'nodes': null, 'counts': {}",
 		", 'frames': [null, 3, {}]",
+		", 'attributes': [{'id': 9, 'gil': 3, 'thread': null, 'task': -1}]",
 		", 'counts': [{'process': 1, 'node': 1, 'samples': -4, 'cpu_ns': -1}]",
 	};
 	struct pp_watch *w = *state;
@@ -135,6 +174,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_window, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_renamed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_attributes_of_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
 	};
 
