@@ -17,9 +17,9 @@
  *
  * Shaped for the verifier: what is rare or has many branches (find_rule, refill, special_frame) is
  * a global function, verified once and not per loop iteration, and so are a few frames together
- * (stride, in pyprof.bpf.c); the state lives in map memory, where branches cannot fork it; searches start from a
- * zero that the verifier does not know to be one; and masks are applied in assembly, because the
- * compiler drops those it can prove.
+ * (stride, in pyprof.bpf.c); the state lives in map memory, where branches cannot fork it; searches
+ * start from a zero that the verifier does not know to be one; and masks are applied in assembly,
+ * because the compiler drops those it can prove.
  */
 #pragma once
 
