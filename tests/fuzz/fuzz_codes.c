@@ -4,8 +4,8 @@
  * fixed address of this process, and the reader reads them as it would another's: each answer must
  * be whole, and no longer than a message.
  *
- * The first 8 bytes choose version, build, and whether only identities are wanted; the next 24 are
- * an item; then comes the memory, whose first code object is at its beginning.
+ * The first 8 bytes choose version, build, and how its code objects are numbered; the next 24 are an
+ * item; then comes the memory, whose first code object is at its beginning.
  */
 #include "proc/reader_wire.h"
 
@@ -64,8 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	q.runtime.version = 3U << 24 | (8U + data[0] % 8U) << 16;
 	q.runtime.threaded = data[1] & 1;
 	q.runtime.next_code = data[2] & 1 ? ARENA + 8 : 0;
-	q.runtime.generation = data[3] & 1 ? ARENA : 0;
-	q.identities_only = data[4] & 1;
+	q.runtime.interpreters = data[3] & 1 ? ARENA + 16 : 0;
+	q.runtime.image_at = data[4] & 1 ? ARENA + 32 : 0;
 	for (size_t i = 0; i < ARRAY_SIZE(items); i++)
 		items[i] =
 			(struct pp_code_item){ .code = ARENA + 512 * i, .position = ARENA + 200 };
