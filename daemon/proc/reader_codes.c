@@ -35,6 +35,9 @@
  * which would cost it its names for good. */
 #define TIME_MAX_NS (200 * NSEC_PER_MSEC)
 
+/* In the runtime's `interpreters`: head, main, and then how many there ever were. */
+#define INTERPRETERS_EVER 16
+
 #define ADDRESS_END (1ULL << 56) /* user space is below, with five levels of page tables too */
 
 /* tp_flags, the same since 3.0. */
@@ -538,7 +541,8 @@ static uint32_t judge_numbers(const struct memory *m, const struct pp_code_runti
 	uint64_t count;
 
 	if (rt->interpreters &&
-	    (!read_all(m, rt->interpreters + 16, &count, sizeof(count)) || count != 1))
+	    (!read_all(m, rt->interpreters + INTERPRETERS_EVER, &count, sizeof(count)) ||
+	     count != 1))
 		return 0;
 	return next;
 }

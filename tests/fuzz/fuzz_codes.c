@@ -4,8 +4,8 @@
  * fixed address of this process, and the reader reads them as it would another's: each answer must
  * be whole, and no longer than a message.
  *
- * The first 8 bytes choose version, build, and how its code objects are numbered; the next 24 are an
- * item; then comes the memory, whose first code object is at its beginning.
+ * The first 8 bytes choose version, build, and how its code objects are numbered; the next 24 are
+ * an item; then comes the memory, whose first code object is at its beginning.
  */
 #include "proc/reader_wire.h"
 
