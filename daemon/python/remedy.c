@@ -7,6 +7,10 @@
 /* Fewer unnamed stubs than one in so many are names that were still on their way. */
 #define UNNAMED_SHARE 100
 
+/* Frames that tell whether names are to be had. Fewer may be those of one sample at its start, of a
+ * module's body that was gone before it was read. */
+#define SEEN_MIN 32
+
 #define RESTART_AND_REMOVE "remove the file and restart it"
 
 /* None of these says to call sys.activate_stack_trampoline() once more, or in a subinterpreter:
@@ -252,7 +256,7 @@ bool pp_remedy_is_walked(const struct pp_remedy_facts *f)
 	const struct pp_coverage *c = &f->coverage;
 
 	/* What it ran before it was first looked at is without names, and passes. */
-	if (c->shown + c->missing)
+	if (c->shown + c->missing >= SEEN_MIN)
 		return c->walked && c->missing <= c->shown;
 	return f->walk == PP_WALK_YES;
 }

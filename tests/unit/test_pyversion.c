@@ -249,6 +249,13 @@ static void test_asleep(void **state)
 	facts.coverage = (struct pp_coverage){ .bare = 2, .streak = 2 };
 	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_ON);
 	assert_null(pp_remedy_find(&facts).problem);
+	facts.coverage.missing = facts.coverage.walked = 31;
+	facts.walk = PP_WALK_YES;
+	assert_null(pp_remedy_find(&facts).problem);
+	facts.coverage.missing = facts.coverage.walked = 32;
+	assert_non_null(strstr(pp_remedy_find(&facts).problem, "cannot be read"));
+	facts.coverage.missing = facts.coverage.walked = 0;
+	facts.walk = PP_WALK_NO;
 	facts.entries = 0;
 	assert_int_equal(pp_remedy_trampolines(&facts), PP_TRAMPOLINES_OFF);
 	facts.version = 0x030b00f0;
