@@ -17,7 +17,9 @@
 #include <systemd/sd-event.h>
 
 #define PP_CHILD_SOCKET	     3
-#define PP_CHILD_MESSAGE_MAX (128 * KIB) /* a request or reply; more travels in a memfd */
+/* A request or reply; more travels in a memfd. Two names of 64 KiB fit, and it is well below what a
+ * socket takes at once (net.core.wmem_default, 208 KiB). */
+#define PP_CHILD_MESSAGE_MAX (160 * KIB)
 
 struct pp_child;
 

@@ -215,7 +215,7 @@ int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,
 
 /* Items of one call, and bytes of one name; what is longer is cut. */
 #define PP_CODE_ITEMS_MAX 1024
-#define PP_CODE_TEXT_MAX  4096
+#define PP_CODE_TEXT_MAX  (64 * KIB)
 
 struct pp_code_item {
 	uint64_t code, position; /* as the interpreter's frame has them; see proc/code.h */

@@ -512,14 +512,19 @@ static void confirm(struct memory *m, const struct pp_code_item *items, struct p
 static int add_records(struct memory *m, const struct pp_code_item *items, size_t nr,
 		       struct pp_buf *out)
 {
-	const size_t most = sizeof(struct pp_code_record) + 2UL * PP_CODE_TEXT_MAX;
 	uint64_t until = pp_now_ns() + TIME_MAX_NS;
 	int r = 0;
 
 	for (size_t i = 0; i < nr && r >= 0; i++) {
-		if (i && (out->len + most > PP_READER_TEXT_MAX || pp_now_ns() > until))
+		size_t before = out->len;
+
+		if (i && pp_now_ns() > until)
 			break;
 		r = add_record(m, &items[i], out);
+		if (i && out->len > PP_READER_TEXT_MAX) {
+			out->len = before;
+			break;
+		}
 	}
 	return r;
 }

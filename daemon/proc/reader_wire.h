@@ -72,6 +72,7 @@ struct pp_reader_reply {
 /* Bytes of one reply's texts: what a message holds beside the struct and the NULs. */
 #define PP_READER_TEXT_MAX (PP_CHILD_MESSAGE_MAX - sizeof(struct pp_reader_reply) - PP_READER_TEXTS)
 _Static_assert(PP_READ_MAX <= PP_READER_TEXT_MAX, "a chunk fits a message");
+_Static_assert(2 * PP_CODE_TEXT_MAX + KIB <= PP_READER_TEXT_MAX, "so does a code object");
 
 /* One item's answer in CODES' reply; name and file follow, without NULs. */
 struct pp_code_record {
