@@ -16,7 +16,7 @@
 #include "macro.h"
 #include <systemd/sd-event.h>
 
-#define PP_CHILD_SOCKET	     3
+#define PP_CHILD_SOCKET 3
 /* A request or reply; more travels in a memfd. Two names of 64 KiB fit, and it is well below what a
  * socket takes at once (net.core.wmem_default, 208 KiB). */
 #define PP_CHILD_MESSAGE_MAX (160 * KIB)
