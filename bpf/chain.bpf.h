@@ -90,7 +90,8 @@ __noinline int chain_load(__u64 address, __u32 bytes)
 	size = bytes;
 	if (on_stack(w, address)) {
 		size = c->stack_next;
-		c->stack_next = size * 2;
+		if (size < STACK_READ_MAX)
+			c->stack_next = size * 2;
 	}
 	if (size > STACK_READ_MAX)
 		size = STACK_READ_MAX;
