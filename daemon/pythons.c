@@ -14,7 +14,6 @@
 #define REFRESH_NS (1 * NSEC_PER_SEC)
 
 #define NOT_FLUSHED "not flushed"
-#define EMPTY	    "<empty>"
 
 int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_store *store,
 		   size_t perfmaps_bytes)
@@ -206,12 +205,9 @@ static int named_frame(struct pp_pythons *ps, const struct pp_name *name, uint32
 		ps->named = true;
 		pp_log(PP_LOG_DEBUG, "the first Python function has its name");
 	}
-	if (name->kind == PP_NAME_PYTHON && !name->len) /* a program may call it so */
-		return pp_store_frame(ps->store, PP_KIND_PYTHON, EMPTY, strlen(EMPTY), name->file,
-				      name->file_len, "[python]", strlen("[python]"), ret);
 	if (name->kind == PP_NAME_PYTHON)
-		return pp_store_frame(ps->store, PP_KIND_PYTHON, name->name, name->len, name->file,
-				      name->file_len, "[python]", strlen("[python]"), ret);
+		return pp_store_python(ps->store, name->name, name->len, name->file, name->file_len,
+				       0, 0, ret);
 	return pp_store_frame(ps->store, PP_KIND_JIT, name->name, name->len, NULL, 0, "[jit]",
 			      strlen("[jit]"), ret);
 }

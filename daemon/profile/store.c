@@ -195,10 +195,14 @@ int pp_store_frame(struct pp_store *s, enum pp_kind kind, const char *name, size
 int pp_store_python(struct pp_store *s, const char *name, size_t name_len, const char *file,
 		    size_t file_len, uint32_t line, uint32_t first_line, uint32_t *ret)
 {
-	static const char module[] = "[python]";
+	static const char module[] = "[python]", empty[] = "<empty>";
 	uint32_t ids[3];
 	int r;
 
+	if (!name_len) {
+		name = empty;
+		name_len = sizeof(empty) - 1;
+	}
 	r = get_strings(s, name, name_len, file, file_len, module, sizeof(module) - 1, ids);
 	return r < 0 ? r
 		     : pp_frames_get_line(s->frames, PP_KIND_PYTHON, ids[0], ids[1], ids[2], line,

@@ -80,6 +80,7 @@ int pp_store_frame(struct pp_store *s, enum pp_kind kind, const char *name, size
 		   const char *file, size_t file_len, const char *module, size_t module_len,
 		   uint32_t *ret);
 
-/* A line of a Python function, which begins at first_line; 0: not known. */
+/* A line of a Python function, which begins at first_line; 0: not known. A program may give it the
+ * empty name, which is shown as "<empty>". */
 int pp_store_python(struct pp_store *s, const char *name, size_t name_len, const char *file,
 		    size_t file_len, uint32_t line, uint32_t first_line, uint32_t *ret);
