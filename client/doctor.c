@@ -115,8 +115,8 @@ static void print_map(const json_t *d, const json_t *p)
 	}
 	if (json_object_get(p, "map_path"))
 		printf("%s, ", pp_print_text(&buf, p, "map_path", ""));
-	fputs(strcmp(state, "refused") == 0 ? pp_print_text(&buf, d, "map_reason", "refused")
-					    : pp_print_text(&buf, d, "map_state", ""),
+	fputs(pp_print_text(&buf, d, json_object_get(d, "map_reason") ? "map_reason" : "map_state",
+			    ""),
 	      stdout);
 	if (bytes >= 0) {
 		fputs(", ", stdout);

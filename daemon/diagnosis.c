@@ -169,6 +169,8 @@ static void diagnosis(void *userdata, const struct pp_process *p, struct pp_api_
 	ret->map_state = state_text(facts.map);
 	if (facts.map == PP_PYMAP_REFUSED)
 		ret->map_reason = pp_pymap_reason_text(facts.reason);
+	else if (facts.map_full)
+		ret->map_reason = "the perf map is larger than what is kept";
 	ret->map_bytes = py->exam.done_ns ? py->exam.map_bytes : -1;
 	ret->map_live = pp_python_live(py);
 	ret->unnamed = py->coverage.unnamed;

@@ -73,7 +73,7 @@ struct pp_api_diagnosis {
 	const char *stub;	/* form of its trampolines: "sub", "push"; NULL: not known */
 	bool endbr;		/* with stub: they begin with endbr64 */
 	const char *map_state;	/* "idle", "wanted", "open", "refused", "gone" */
-	const char *map_reason; /* with "refused" */
+	const char *map_reason; /* why it is refused, or in part; NULL: it is not */
 	int64_t map_bytes;	/* -1: not known */
 	double map_live;	/* share of its names in code that is mapped now; -1: not known */
 	uint64_t unnamed, bare; /* Python frames without names: with a stub, and without */

@@ -443,15 +443,26 @@ def judge_refusal(judgement, stage, row, attack, before):
         rose = {name: now[name] - before[name] for name in row.counters}
         judgement.add(False, f"counters rose by {rose}, not {row.counters}")
     if row.problem:
-        try:
-            pyprof.wait_until(
-                lambda: row.problem in stage.listed(attack.pid).get("problem", ""), 10, "the problem"
-            )
-        except Failed:
-            judgement.add(False, f"ps says: {stage.listed(attack.pid)}")
-        doctor = stage.daemon.ctl("doctor", attack.pid, code=None)
-        judgement.add(row.problem in doctor.stdout, f"doctor says: {doctor.stdout}{doctor.stderr}")
-        judgement.add(doctor.returncode == pyprof.UNNAMED, f"doctor ends with {doctor.returncode}")
+        judge_explanation(judgement, stage, row, attack)
+
+
+def judge_explanation(judgement, stage, row, attack):
+    """The doctor says why a file is refused. It is a problem, which `ps` shows, where names are
+    missing for it: an interpreter that is walked needs no file."""
+
+    def doctor():
+        return stage.daemon.ctl("doctor", attack.pid, code=None)
+
+    try:
+        pyprof.wait_until(lambda: row.problem in doctor().stdout, 20, "the explanation")
+    except Failed:
+        said = doctor()
+        judgement.add(False, f"doctor says: {said.stdout}{said.stderr}")
+    listed, code = stage.listed(attack.pid), doctor().returncode
+    named = listed["named_by"] in ("interpreter", "both") and "problem" not in listed
+    if not named:
+        judgement.add(row.problem in listed.get("problem", ""), f"ps says: {listed}")
+    judgement.add(code == (0 if named else pyprof.UNNAMED), f"doctor ends with {code}: {listed}")
 
 
 def is_of_another_daemon(pid, daemon):
