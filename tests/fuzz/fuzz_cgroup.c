@@ -3,11 +3,10 @@
  * libFuzzer target: the text of /proc/PID/cgroup. What comes out must fit, and be what may be shown
  * to anybody: pieces of the input, without its separators and control bytes.
  */
+#include "fuzz.h"
 #include "proc/cgroup.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const char *field, size_t max)
 {

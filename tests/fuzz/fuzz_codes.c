@@ -7,23 +7,9 @@
  * The first 8 bytes choose version, build, and how its code objects are numbered; the next 24 are
  * an item; then comes the memory, whose first code object is at its beginning.
  */
-#include "proc/reader_wire.h"
+#include "forged_memory.h"
 
-#include <fcntl.h>
-#include <string.h>
-#include <sys/mman.h>
-
-#define ARENA	    0x200000000000ULL
-#define ARENA_BYTES (64 * KIB)
-#define HEAD	    (8 + sizeof(struct pp_code_item))
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		__builtin_trap();
-}
+#define HEAD (8 + sizeof(struct pp_code_item))
 
 static void check_answer(const struct pp_reader_answer *a)
 {
@@ -46,19 +32,11 @@ static void check_answer(const struct pp_reader_answer *a)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static uint8_t *arena;
-	static struct pp_opened self = { .dir = -1 };
 	struct pp_reader_answer a = { .fd = -1, .text = PP_BUF(PP_READER_TEXT_MAX) };
 	struct pp_reader_request q = { 0 };
+	const struct pp_opened *self;
 	struct pp_code_item items[4];
 
-	if (!arena) {
-		arena = mmap((void *)ARENA, ARENA_BYTES, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-		require(arena == (void *)ARENA);
-		self.dir = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		require(self.dir >= 0);
-	}
 	if (size < HEAD || size - HEAD > ARENA_BYTES)
 		return 0;
 	q.runtime.version = 3U << 24 | (8U + data[0] % 8U) << 16;
@@ -71,9 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			(struct pp_code_item){ .code = ARENA + 512 * i, .position = ARENA + 200 };
 	memcpy(&items[1], data + 8, sizeof(items[1]));
 	items[3] = items[1]; /* one that is asked for twice */
-	memcpy(arena, data + HEAD, size - HEAD);
-	memset(arena + size - HEAD, 0, ARENA_BYTES - (size - HEAD));
-	if (pp_reader_do_codes(&self, &q, items, ARRAY_SIZE(items), &a) == 0)
+	self = forge_memory(data + HEAD, size - HEAD);
+	if (pp_reader_do_codes(self, &q, items, ARRAY_SIZE(items), &a) == 0)
 		check_answer(&a);
 	pp_buf_done(&a.text);
 	return 0;

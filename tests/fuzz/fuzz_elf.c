@@ -7,6 +7,7 @@
  * A random file gets nowhere near an .eh_frame, so the first byte chooses: the rest is a whole
  * file, or the .eh_frame (or .symtab) of a file that is made around it.
  */
+#include "fuzz.h"
 #include "elf/cfi_gaps.h"
 #include "elf/identity.h"
 #include "elf/cold.h"
@@ -19,14 +20,6 @@
 #define TEXT_SIZE    0x10000
 #define DATA_OFFSET  0x400
 #define DATA_MAX     (256 * KIB)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		__builtin_trap();
-}
 
 static void check_table(struct pp_elf *elf)
 {

@@ -8,23 +8,8 @@
  * The first 8 bytes are the version that the file is said to have; then comes the memory, with the
  * runtime at its beginning.
  */
+#include "forged_memory.h"
 #include "proc/pylayout.h"
-#include "proc/reader_wire.h"
-
-#include <fcntl.h>
-#include <string.h>
-#include <sys/mman.h>
-
-#define ARENA	    0x200000000000ULL
-#define ARENA_BYTES (64 * KIB)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		__builtin_trap();
-}
 
 /* What BPF relies on. */
 static void check_layout(const struct pp_layout *l)
@@ -50,26 +35,17 @@ static void check_description(uint32_t version, const uint8_t *memory)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static uint8_t *arena;
-	static struct pp_opened self = { .dir = -1 };
 	struct pp_reader_answer a = { .fd = -1, .text = PP_BUF(PP_READER_TEXT_MAX) };
 	struct pp_inspect what = { .runtime = ARENA };
+	const struct pp_opened *self;
 	struct pp_inspected found;
 
-	if (!arena) {
-		arena = mmap((void *)ARENA, ARENA_BYTES, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-		require(arena == (void *)ARENA);
-		self.dir = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		require(self.dir >= 0);
-	}
 	if (size < 8 || size - 8 > ARENA_BYTES)
 		return 0;
 	memcpy(&what.version, data, sizeof(what.version));
-	memcpy(arena, data + 8, size - 8);
-	memset(arena + size - 8, 0, ARENA_BYTES - (size - 8));
-	check_description(what.version, arena);
-	require(pp_reader_do_inspect(&self, &what, &a) == 0);
+	self = forge_memory(data + 8, size - 8);
+	check_description(what.version, (const uint8_t *)ARENA);
+	require(pp_reader_do_inspect(self, &what, &a) == 0);
 	require(a.nr_texts == 1 && a.head.text_len[0] == sizeof(found));
 	memcpy(&found, a.text.data, sizeof(found));
 	require((unsigned int)found.answer < PP_INSPECT_ANSWERS);

@@ -4,19 +4,12 @@
  * input's first byte. Both must come to the same: state, counts, and what is visible at each
  * address that the input mentions.
  */
+#include "fuzz.h"
 #include "python/jitdump.h"
 
 #include <string.h>
 
 #define ADDRESSES_MAX 512
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		__builtin_trap();
-}
 
 struct subject {
 	struct pp_perfmaps *all;

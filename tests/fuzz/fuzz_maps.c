@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Fuzz target: the texts of /proc/PID/maps and /proc/PID/cgroup. */
+#include "fuzz.h"
 #include "proc/cgroup.h"
 #include "proc/maps.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

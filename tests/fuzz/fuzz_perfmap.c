@@ -4,20 +4,13 @@
  * look-ups and a fork in between; checked against the rule that the last entry wins, address by
  * address, for the entries as the line parser sees them.
  */
+#include "fuzz.h"
 #include "python/perfline.h"
 #include "python/perfmap.h"
 
 #include <string.h>
 
 #define ENTRIES_MAX 256 /* checked */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-	if (!condition)
-		__builtin_trap();
-}
 
 /* The last entry of text that covers address. */
 static bool naive(const char *text, size_t len, uint64_t address, struct pp_perfline *ret)

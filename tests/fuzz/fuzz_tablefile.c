@@ -4,13 +4,12 @@
  * look-up stays inside. A random file never has the right sum, so the first byte may ask for it to
  * be set right, as it would be in one that somebody forged.
  */
+#include "fuzz.h"
 #include "elf/tablefile.h"
 
 #include <string.h>
 
 #define INPUT_MAX (1 * MIB)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -4,11 +4,10 @@
  * how the rest is cut into reads. Each call is answered with its own parameters, so what was parsed
  * must be writable, and what was written must be parsable as a reply.
  */
+#include "fuzz.h"
 #include "ipc/varlink.h"
 
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(bool ok)
 {
