@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the rows share: programs to be measured, and what is read of the daemon."""
+
+import os
+import re
+
+import pyprof
+
+BENCHES = os.path.join(pyprof.BUILD, "tests", "bench")
+
+RECORD_HEADER_BYTES = 64
+FRAME_BYTES = 8
+
+
+def deep(python, where, levels, *more, options=("-X", "perf")):
+    script = pyprof.install_workload(where, "depth")
+    command = [*python, *options, script, str(levels), *more]
+    program = pyprof.Program(command, cwd=where.path)
+    program.wait_for("ready")
+    return program
+
+
+class Walk:
+    """Samples, their frames and the time inside BPF."""
+
+    def __init__(self, runs, frames, nanoseconds):
+        self.runs = runs
+        self.frames = frames
+        self.nanoseconds = nanoseconds
+
+    def __str__(self):
+        if not self.runs:
+            return "no samples"
+        return (
+            f"{self.nanoseconds / self.runs / 1000:7.1f} us/sample "
+            f"{self.nanoseconds / max(1, self.frames):6.0f} ns/frame "
+            f"({self.frames / self.runs:5.1f} frames, {self.runs} samples, "
+            f"{RECORD_HEADER_BYTES + FRAME_BYTES * self.frames / self.runs:.0f} bytes each)"
+        )
+
+
+class Chain:
+    """Samples, what walking their interpreter's frames took, and the rest."""
+
+    NAMES = ("bpf_sent", "bpf_python_frames", "bpf_chain_ns", "bpf_walk_ns")
+
+    def __init__(self, before, after):
+        self.samples, self.frames, self.nanoseconds, self.whole = (
+            after[name] - before[name] for name in self.NAMES
+        )
+
+    def __str__(self):
+        if not self.samples:
+            return "no samples"
+        return (
+            f"adds {self.nanoseconds / self.samples / 1000:5.1f} us/sample "
+            f"{self.nanoseconds / max(1, self.frames):5.0f} ns/frame to a sample of "
+            f"{self.whole / self.samples / 1000:5.1f} us "
+            f"({self.frames / self.samples:5.1f} Python frames, {self.samples} samples)"
+        )
+
+
+def measured(daemon):
+    """(sent, frames, ns) so far, as a daemon that measures counts them."""
+    status = daemon.call("GetStatus")
+    counters = {counter["name"]: counter["value"] for counter in status["counters"]}
+    return tuple(counters[name] for name in ("bpf_sent", "bpf_frames", "bpf_walk_ns"))
+
+
+def family_cpu_seconds(pid):
+    """CPU time of a process and its children that still run."""
+    total = pyprof.cpu_seconds(pid)
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as source:
+        for child in source.read().split():
+            total += family_cpu_seconds(int(child))
+    return total
+
+
+def family_rss_bytes(pid):
+    """Memory of a process and its children, what they share counted once (PSS)."""
+    total = 0
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as source:
+        total += int(re.search(r"^Pss: +(\d+) kB", source.read(), re.M).group(1)) * 1024
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as source:
+        for child in source.read().split():
+            total += family_rss_bytes(int(child))
+    return total
