@@ -5,9 +5,11 @@
 #include "base/macro.h"
 
 /* What a sandboxed process may take. Files it makes (memory files) are limited by the first. */
-#define PP_SANDBOX_FILE_MAX	   (64 * MIB)
-#define PP_SANDBOX_MEMORY_MAX	   (512 * MIB)
-#define PP_SANDBOX_DESCRIPTORS_MAX 32
+#define PP_SANDBOX_FILE_MAX   (64 * MIB)
+#define PP_SANDBOX_MEMORY_MAX (512 * MIB)
+/* The kernel lets nobody without capabilities pass a descriptor while more than this of its user's,
+ * here root's, are on their way, whoever sent them. */
+#define PP_SANDBOX_DESCRIPTORS_MAX 1024
 
 /*
  * Drops every capability, sets limits, closes every descriptor but stderr and `keep`, and installs
