@@ -36,6 +36,10 @@
 /* Before 3.12 there is one GIL, in front of the runtime's current thread state. */
 #define STATIC_GIL .current_gil = -216
 
+/* From 3.13 on: the interpreter's pointer to its GIL, and its collector's word. It describes both
+ * itself; what stock builds say is here, so that each of them is the layout that is known. */
+#define COLLECTOR(gc_) .interp_gil = 16, .interp_gc = (gc_)
+
 /* Where the interpreter describes itself, offsets of what it leaves out: of the thread state the
  * task that runs, of that its coroutine (the module _asyncio describes them), and of a coroutine
  * its frame. */
@@ -99,7 +103,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	},
 	/* 3.13 */
 	{
-		.chain = { CHAIN(72, 152, 232, 0, 0, 0, 8, 56, 70), ENTRIES },
+		.chain = { CHAIN(72, 152, 232, 0, 0, 0, 8, 56, 70), ENTRIES, COLLECTOR(7600) },
 		.runtime_interpreters = 632,
 		.interp_next = 7264,
 		.interp_threads = 7344,
@@ -111,7 +115,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.14 */
 	{
 		.chain = { CHAIN(72, 152, 232, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED,
-			   TASKS(872, 128, 72) },
+			   COLLECTOR(7600), TASKS(872, 128, 72) },
 		.runtime_interpreters = 808,
 		.interp_next = 7272,
 		.interp_threads = 7344,
@@ -123,7 +127,7 @@ static const struct pp_pylayout known[MINOR_MAX - MINOR_MIN + 1] = {
 	/* 3.15 */
 	{
 		.chain = { CHAIN(72, 176, 256, 0, 0, 0, 8, 56, 74), ENTRIES, TAGGED, SENTINEL,
-			   TASKS(1032, 128, 72), .state_requested = 40 },
+			   COLLECTOR(7512), TASKS(1032, 128, 72), .state_requested = 40 },
 		.runtime_interpreters = 936,
 		.interp_next = 7264,
 		.interp_threads = 7336,
@@ -233,7 +237,8 @@ static int take_description(struct reading *d, const struct positions *at, struc
 	take(d, at->frame + 24, PP_PYFRAME_BYTES_MAX, 8, &c->frame_position);
 	take(d, at->frame_owner, PP_PYFRAME_BYTES_MAX, 1, &c->frame_owner);
 	if (l->free_threaded)
-		c->state_task = c->state_requested = 0; /* they lie elsewhere */
+		c->state_task = c->state_requested = c->interp_gil = c->interp_gc =
+			0; /* elsewhere */
 	else
 		take_collector(d, at, c);
 	return d->bad || !agrees(d, at, code) ? -EBADMSG : 0;
