@@ -23,14 +23,18 @@ enum state {
 	REFUSED,
 };
 
+/* Places for layouts that the processes of one user may fill. */
+#define LAYOUTS_A_USER_MAX 8
+
 /*
  * A layout that BPF has. What processes say of themselves may be false, and each may say another
- * thing: those that are known have places that none of them takes, and the others' are given away
- * again.
+ * thing: those that are known have places that none of them takes, no user gets more than a few,
+ * and the others' are given away again.
  */
 struct layout {
 	struct pp_layout layout;
 	bool fixed;
+	uid_t uid; /* of the process that it came with */
 	uint32_t users;
 };
 
@@ -208,11 +212,11 @@ static void inspect_at(struct pp_interps *is, struct interp *in, uint64_t due_ns
 
 /* ---- Installing ------------------------------------------------------------------------------ */
 
-/* The number of a layout + 1, 0 where there is no room for another. One that was not there stays
- * only if an entry gets it next. */
-static uint32_t install_layout(struct pp_interps *is, const struct pp_layout *layout)
+/* The number of a layout + 1, 0 where there is no room for another of this user. One that was not
+ * there stays only if an entry gets it next. */
+static uint32_t install_layout(struct pp_interps *is, const struct pp_layout *layout, uid_t uid)
 {
-	uint32_t place = PP_LAYOUTS_MAX;
+	uint32_t place = PP_LAYOUTS_MAX, taken = 0;
 
 	for (uint32_t i = 0; i < PP_LAYOUTS_MAX; i++) {
 		const struct layout *l = &is->layouts[i];
@@ -221,10 +225,14 @@ static uint32_t install_layout(struct pp_interps *is, const struct pp_layout *la
 			place = MIN(place, i);
 		else if (!memcmp(&l->layout, layout, sizeof(*layout)))
 			return i + 1;
+		else
+			taken += !l->fixed && l->uid == uid;
 	}
-	if (place == PP_LAYOUTS_MAX || pp_bpf_put_layout(is->bpf, place, layout) < 0)
+	if (place == PP_LAYOUTS_MAX || taken >= LAYOUTS_A_USER_MAX ||
+	    pp_bpf_put_layout(is->bpf, place, layout) < 0)
 		return 0;
 	is->layouts[place].layout = *layout;
+	is->layouts[place].uid = uid;
 	return place + 1;
 }
 
@@ -296,7 +304,7 @@ static void know(struct pp_interps *is, struct interp *in, const struct pp_inspe
 {
 	struct pp_interp entry = found->interp;
 
-	entry.layout = install_layout(is, &found->layout);
+	entry.layout = install_layout(is, &found->layout, in->process->ruid);
 	if (!entry.layout) {
 		in->answer = PP_INSPECT_LAYOUTS;
 		refuse(is, in);

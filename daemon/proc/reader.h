@@ -144,7 +144,7 @@ struct pp_inspect {
 	X(SLOT, "where its threads keep their state was not found")            \
 	X(UNREADABLE, "its memory could not be read")                          \
 	/* Not by inspection: */                                               \
-	X(LAYOUTS, "too many unlike interpreters run here")                    \
+	X(LAYOUTS, "its user runs too many unlike interpreters")               \
 	X(STRIPPED, "no interpreter was found in its files")                   \
 	X(PYPY, "PyPy's frames are not known")
 
