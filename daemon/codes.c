@@ -234,6 +234,7 @@ static struct pp_pending_code sampled(const struct pp_coded *c, const struct pp_
 	bool addresses = c->layout->instructions;
 	struct pp_pending_code p = { .code = raw->code & PP_PYFRAME_ADDRESS,
 				     .time_ns = time_ns,
+				     .samples = 1,
 				     .has_print = raw->code & PP_PYFRAME_PRINT };
 
 	if (p.has_print) {
@@ -276,6 +277,7 @@ static bool join(struct pp_coded *c, const struct pp_code_object *o, uint64_t ke
 	    (w->next_code != p->next_code && o->nr_unchanged < UNCHANGED_ENOUGH))
 		return false;
 	w->next_code = MIN(w->next_code, p->next_code);
+	w->samples++;
 	p->frame = w->frame;
 	return true;
 }
@@ -383,6 +385,26 @@ size_t pp_codes_pending(const struct pp_codes *cs, uint64_t time_ns)
 	return n;
 }
 
+bool pp_coded_named(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p,
+		    uint32_t frame)
+{
+	if (pp_frames_resolve(cs->store->frames, p->frame, frame) < 0)
+		return false;
+	if (frame != PP_FRAME_SHIM)
+		cs->hooks.on_settled(cs->userdata, c->process, p->samples, true);
+	return true;
+}
+
+void pp_coded_unnamed(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p,
+		      enum pp_counter why)
+{
+	if (p->stub && pp_coded_named(cs, c, p, p->stub))
+		return;
+	pp_count(why);
+	(void)pp_frames_give_up(cs->store->frames, p->frame);
+	cs->hooks.on_settled(cs->userdata, c->process, p->samples, false);
+}
+
 /* A position that can no longer be read is named by another of its code object, without a line. */
 static bool name_by_object(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p)
 {
@@ -398,22 +420,14 @@ static bool name_by_object(struct pp_codes *cs, struct pp_coded *c, const struct
 	known = *pp_frames_describe(cs->store->frames, o->frame);
 	return pp_frames_get_line(cs->store->frames, (enum pp_kind)known.kind, known.name,
 				  known.file, known.module, 0, known.first_line, &frame) == 0 &&
-	       pp_frames_resolve(cs->store->frames, p->frame, frame) == 0;
-}
-
-void pp_coded_unnamed(struct pp_codes *cs, const struct pp_pending_code *p, enum pp_counter why)
-{
-	if (p->stub && pp_frames_resolve(cs->store->frames, p->frame, p->stub) == 0)
-		return;
-	pp_count(why);
-	(void)pp_frames_give_up(cs->store->frames, p->frame);
+	       pp_coded_named(cs, c, p, frame);
 }
 
 void pp_coded_unread(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p)
 {
 	if (name_by_object(cs, c, p))
 		return;
-	pp_coded_unnamed(cs, p, PP_C_codes_unnamed);
+	pp_coded_unnamed(cs, c, p, PP_C_codes_unnamed);
 }
 
 void pp_coded_give_up(struct pp_codes *cs, struct pp_coded *c)

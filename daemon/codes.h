@@ -21,6 +21,9 @@ struct pp_store;
 struct pp_codes_hooks {
 	/* The numbers of p's code objects tell nothing: BPF is to take their prints. */
 	void (*on_unnumbered)(void *userdata, struct pp_process *p);
+	/* A pending frame, which was given for so many samples of p, has its name, or will get
+	 * none. */
+	void (*on_settled)(void *userdata, struct pp_process *p, uint64_t samples, bool named);
 };
 
 int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_store *store,

@@ -125,11 +125,11 @@ static bool name(struct pp_codes *cs, struct pp_coded *c, const struct pp_pendin
 	if (info->error == PP_CODE_KNOWN) {
 		if (!learnt || !pp_u64map_get(&c->cache->frames, key, &kept))
 			return false;
-		(void)pp_frames_resolve(cs->store->frames, p->frame, (uint32_t)kept);
+		(void)pp_coded_named(cs, c, p, (uint32_t)kept);
 		return true;
 	}
 	if (info->error != PP_CODE_FOUND || named_frame(cs, c, info, &frame) < 0) {
-		pp_coded_unnamed(cs, p, PP_C_codes_unnamed);
+		pp_coded_unnamed(cs, c, p, PP_C_codes_unnamed);
 		return true;
 	}
 	if (learnt) {
@@ -137,7 +137,7 @@ static bool name(struct pp_codes *cs, struct pp_coded *c, const struct pp_pendin
 		if (frame != PP_FRAME_SHIM)
 			c->cache->objects[index].frame = frame;
 	}
-	(void)pp_frames_resolve(cs->store->frames, p->frame, frame);
+	(void)pp_coded_named(cs, c, p, frame);
 	return true;
 }
 
@@ -154,7 +154,7 @@ static bool settle(struct pp_codes *cs, struct pp_coded *c, const struct pp_pend
 		pp_coded_unread(cs, c, p);
 		return true;
 	}
-	pp_coded_unnamed(cs, p, PP_C_codes_unproven);
+	pp_coded_unnamed(cs, c, p, PP_C_codes_unproven);
 	return true;
 }
 

@@ -11,6 +11,7 @@
 struct pp_pending_code {
 	uint64_t code, position; /* as proc/reader.h has them */
 	uint64_t time_ns;	 /* of the first sample */
+	uint64_t samples;	 /* that it was given for */
 	uint32_t place;		 /* the position, as the cache has it */
 	uint32_t frame;
 	uint32_t stub; /* the frame that a perf map gives; 0: none */
@@ -62,8 +63,12 @@ struct pp_codes {
 void pp_coded_forget(struct pp_coded *c);
 /* Makes the cache, which is there, the process's own. */
 int pp_coded_own(struct pp_coded *c);
+/* A pending frame is that frame. Returns whether it can be. */
+bool pp_coded_named(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p,
+		    uint32_t frame);
 /* A pending frame gets no name from its code object, for that reason. */
-void pp_coded_unnamed(struct pp_codes *cs, const struct pp_pending_code *p, enum pp_counter why);
+void pp_coded_unnamed(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p,
+		      enum pp_counter why);
 /* The code object of a pending frame could not be read: its process has ended, or does not answer.
  */
 void pp_coded_unread(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p);

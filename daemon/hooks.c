@@ -177,8 +177,16 @@ static void on_unnumbered(void *userdata, struct pp_process *p)
 	pp_interps_unnumbered(m->interps, p);
 }
 
+static void on_settled(_unused_ void *userdata, struct pp_process *p, uint64_t samples, bool named)
+{
+	struct pp_python *py = p->python;
+
+	if (py && py->is_python)
+		pp_coverage_settle(&py->coverage, samples, named);
+}
+
 const struct pp_interps_hooks pp_manager_interps_hooks = { on_interp };
-const struct pp_codes_hooks pp_manager_codes_hooks = { on_unnumbered };
+const struct pp_codes_hooks pp_manager_codes_hooks = { on_unnumbered, on_settled };
 const struct pp_files_hooks pp_manager_files_hooks = { on_object, on_loaded, on_object_free };
 
 void pp_manager_ref_process(void *userdata, uint64_t id)

@@ -84,6 +84,14 @@ void pp_coverage_add(struct pp_coverage *c, const uint8_t *classes, size_t n, ui
 	}
 }
 
+void pp_coverage_settle(struct pp_coverage *c, uint64_t frames, bool named)
+{
+	if (named)
+		c->shown += frames;
+	else
+		c->missing += frames;
+}
+
 void pp_coverage_decay(struct pp_coverage *c)
 {
 	c->named /= 2;

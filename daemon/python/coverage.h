@@ -38,6 +38,10 @@ struct pp_coverage {
  * frame at the end, whose caller was not found, is not counted. */
 void pp_coverage_add(struct pp_coverage *c, const uint8_t *classes, size_t n, uint64_t weight);
 
+/* Python frames of so many stacks, which were pending when those were added, have their names, or
+ * will get none. */
+void pp_coverage_settle(struct pp_coverage *c, uint64_t frames, bool named);
+
 /* Halves the counts: called now and then, they speak of the present. */
 void pp_coverage_decay(struct pp_coverage *c);
 

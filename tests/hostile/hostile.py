@@ -85,7 +85,6 @@ class Row:
     def __init__(
         self, title, attack, *arguments, counters=None, problem=None, seconds=3, before=None,
         file_problem=None, check=None, after=None, fuse=None, group=False, limits=LIMITS, long=False,
-        unmet=None,
     ):  # fmt: skip
         """attack: a file in attacks/, with its arguments. counters: by name, the least rise. problem:
         what `ps` and `doctor` say of the attacker, in part. file_problem: what they say of a file that
@@ -93,8 +92,7 @@ class Row:
         further arguments. check(stage, attack): more to be judged while it runs. after(stage):
         cleans up behind before(). fuse: root mounts a FUSE file over the attacker's perf map ("map") or
         jitdump ("dump"), which is the attacker's to serve. group: it starts in control groups that are
-        its own to divide; they are its last arguments. long: only for `make test-hostile`.
-        unmet: what pyprofd is known to lack; the row is skipped, and says so."""
+        its own to divide; they are its last arguments. long: only for `make test-hostile`."""
         self.title = title
         self.attack = attack
         self.arguments = arguments
@@ -109,7 +107,6 @@ class Row:
         self.group = group
         self.limits = limits
         self.long = long
-        self.unmet = unmet
 
 
 # ---- What the judgement rests on -----------------------------------------------------------------
@@ -559,8 +556,6 @@ def main(rows):
     ]  # fmt: skip
 
     def attack(stage, row, uid):
-        if row.unmet:
-            raise pyprof.Skip(row.unmet)
         try:
             run_row(stage, row, uid)
         except pyprof.Skip:

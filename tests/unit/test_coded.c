@@ -29,6 +29,7 @@ static struct pp_process self, other;
 static struct pp_code_runtime runtime;
 static uint32_t counter; /* the number that the next code object gets, also for samples */
 static size_t nr_unnumbered;
+static uint64_t nr_named, nr_unnamed; /* samples' frames that waited */
 
 static void on_unnumbered(_unused_ void *userdata, struct pp_process *p)
 {
@@ -36,15 +37,22 @@ static void on_unnumbered(_unused_ void *userdata, struct pp_process *p)
 	nr_unnumbered++;
 }
 
+static void on_settled(_unused_ void *userdata, _unused_ struct pp_process *p, uint64_t samples,
+		       bool named)
+{
+	*(named ? &nr_named : &nr_unnamed) += samples;
+}
+
 static int setup(_unused_ void **state)
 {
-	static const struct pp_codes_hooks hooks = { on_unnumbered };
+	static const struct pp_codes_hooks hooks = { on_unnumbered, on_settled };
 
 	forge_code();
 	runtime = (struct pp_code_runtime){ .version = PP_PYVERSION(3, 13),
 					    .next_code = at(&counter) };
 	counter = code.version + 1;
 	nr_unnumbered = 0;
+	nr_named = nr_unnamed = 0;
 	self = other = (struct pp_process){
 		.id = 1, .refs = 1, .pid = getpid(), .start_ticks = PP_TICKS_UNKNOWN, .alive = true
 	};
@@ -160,6 +168,29 @@ static void names_come_with_the_next_answer(_unused_ void **state)
 	assert_int_equal(pp_codes_pending(codes, 100), 1);
 	settle();
 	assert_frame(frame_at(&self, 4), "C.method", 0);
+}
+
+/* Each sample's frame once, when it is known whether it has a name. */
+static void samples_are_counted_when_they_are_settled(_unused_ void **state)
+{
+	for (int i = 0; i < 3; i++)
+		(void)frame_at(&self, 0);
+	(void)frame_at(&self, 2);
+	assert_int_equal(nr_named + nr_unnamed, 0);
+	settle();
+	assert_int_equal(nr_named, 4);
+	assert_int_equal(nr_unnamed, 0);
+	(void)frame_at(&self, 0); /* has not waited */
+	assert_int_equal(nr_named, 4);
+	for (int i = 0; i < 2; i++)
+		(void)frame_when(&self, 0, code.version);
+	settle();
+	assert_int_equal(nr_unnamed, 2);
+	(void)frame_at(&other, 0); /* no runtime is known of it */
+	(void)frame_at(&self, 4);
+	pp_codes_gone(codes, &self);
+	assert_int_equal(nr_named, 5);
+	assert_int_equal(nr_unnamed, 2);
 }
 
 /* ---- By numbers ------------------------------------------------------------------------------ */
@@ -563,6 +594,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(names_come_with_the_next_answer),
+		TEST(samples_are_counted_when_they_are_settled),
 		TEST(what_was_read_stays_proven),
 		TEST(one_that_is_still_there_keeps_its_name),
 		TEST(another_code_object_has_its_own_name),

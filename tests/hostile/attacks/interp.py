@@ -120,7 +120,7 @@ def silent():
     fd = os.open(f"/tmp/perf-{os.getpid()}.map", os.O_RDONLY)
     os.set_inheritable(fd, True)
     image = Image()
-    image.chain([image.code(0, name=FUSE_AT)])
+    image.chain([image.code(0, name=FUSE_AT)] * 8)
     mapping = struct.pack("<BIBIBI2sI2sI", 0xBF, FUSE_AT, 0xBE, 4096, 0xBA, 1, b"\x41\xba", 0x12, b"\x41\xb8", fd)
     mapping += b"\x45\x31\xc9\xb8\x09\0\0\0\x0f\x05"  # mmap(FUSE_AT, 4096, READ, PRIVATE | FIXED, fd, 0)
     del file
