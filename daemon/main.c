@@ -8,6 +8,7 @@
 #include "proc/reader.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 /* Where every CPU is busy a daemon of ordinary priority is scheduled late: names and unwind tables
  * of new processes then come after their first samples. It runs for a few ms a second. */
 #define NICENESS (-15)
+
+/* Larger blocks are mappings of their own. */
+#define HEAP_BLOCK_MAX (128 * (int)KIB)
 
 #define DEFAULT_SOCKET	  "/run/pyprof/io.pyprof.Profiler"
 #define DEFAULT_STATE_DIR "/var/lib/pyprof"
@@ -132,6 +136,17 @@ static int apply_option(struct pp_manager_config *c, int id)
 	}
 }
 
+/*
+ * What is freed goes back to the kernel. glibc would raise both limits by itself, to the size of
+ * the largest block ever freed: what a table of many MB took while it was read or grew would stay
+ * resident for good. Large arrays grow by mremap() then, which copies nothing.
+ */
+static void keep_heap_small(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_MAX);
+	(void)mallopt(M_TRIM_THRESHOLD, HEAP_BLOCK_MAX);
+}
+
 static int run_child(const char *role)
 {
 	if (strcmp(role, "reader") == 0)
@@ -199,6 +214,7 @@ int main(int argc, char *argv[])
 	};
 	int id, r;
 
+	keep_heap_small();
 	if (argc == 3 && strcmp(argv[1], "--child") == 0)
 		return run_child(argv[2]);
 	while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {

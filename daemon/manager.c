@@ -26,9 +26,9 @@
 
 /* The ring holds what comes between two drains at the highest rate, on every CPU; see
  * drain_interval. */
-#define RING_BYTES_PER_CPU (512 * KIB)
+#define RING_BYTES_PER_CPU (256 * KIB)
 #define DRAIN_SLOW_USEC	   (100 * USEC_PER_MSEC) /* up to FAST_FREQUENCY: 50 samples a CPU */
-#define DRAIN_FAST_USEC	   (20 * USEC_PER_MSEC)	 /* above: 200 samples a CPU, of up to 2 KB */
+#define DRAIN_FAST_USEC	   (10 * USEC_PER_MSEC)	 /* above: 100 samples a CPU, of up to 2 KB */
 #define FAST_FREQUENCY	   500			 /* Hz, of all sets together */
 #define STARTING_NS	   (2 * NSEC_PER_SEC)	 /* first samples say what to load: no waiting */
 #define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC)	 /* an exec is a burst of records */
