@@ -373,6 +373,12 @@ struct pp_filter_entry {
 	__u32 tree; /* bit n: and its descendants */
 };
 
+/* What the kernel calls one of its functions: NAME, or NAME [MODULE]; of an address in none the
+ * number, as 0xADDRESS (map `kernel_name`). Its names have 512 bytes, a module's 56. */
+struct pp_kernel_name {
+	char text[640];
+};
+
 #ifndef __bpf__
 _Static_assert(sizeof(struct pp_sample) == 88, "pp_sample");
 _Static_assert(sizeof(struct pp_layout) == 68, "pp_layout");

@@ -10,6 +10,7 @@
  * fork inherits, exit forgets. They act at once; the daemon follows with the new picture.
  */
 #include "chain.bpf.h"
+#include "kernel_name.bpf.h"
 #include "state.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>

@@ -90,6 +90,7 @@ struct task_struct {
 };
 
 enum bpf_func_id {
+	BPF_FUNC_snprintf = 165,
 	BPF_FUNC_task_pt_regs = 175,
 };
 

@@ -235,7 +235,7 @@ static int new_rooms(struct pp_manager *m)
 	    (r = pp_store_new(&m->store)) < 0 ||
 	    (r = pp_pythons_new(&m->pythons, m->reader, m->store, PERFMAPS_BYTES)) < 0 ||
 	    (r = pp_codes_new(&m->codes, m->reader, m->store, &pp_manager_codes_hooks, m)) < 0 ||
-	    (r = pp_kernel_new(&m->kernel, m->store)) < 0 ||
+	    (r = pp_kernel_new(&m->kernel, m->store, m->bpf)) < 0 ||
 	    (r = pp_interps_new(&m->interps, m->event, m->bpf, m->reader, &pp_manager_interps_hooks,
 				m)) < 0 ||
 	    (r = pp_unwind_new(&m->unwind, m->bpf, m->processes, m->config.tables_bytes)) < 0 ||

@@ -49,7 +49,7 @@
 	X(python_ambiguous,                                                                    \
 	  "Python or JIT frames whose address got another name before the first was read")     \
 	X(perfmaps_refused, "perf maps that could not be trusted or opened")                   \
-	X(kernel_unnamed, "kernel frames without a name")                                      \
+	X(kernel_unnamed, "kernel addresses without a name")                                   \
 	X(perfmap_forks_refused, "forks whose child could not be given its parent's names")    \
 	X(perfmaps_truncated, "perf maps found shorter than they were, read again")            \
 	X(sample_malformed, "sample records refused")                                          \

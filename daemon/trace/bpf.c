@@ -331,6 +331,23 @@ uint32_t *pp_bpf_rules(struct pp_bpf *b)
 	return b->rules;
 }
 
+int pp_bpf_kernel_name(struct pp_bpf *b, uint64_t address, struct pp_kernel_name *ret)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &address, .ctx_size_in = sizeof(address));
+	uint32_t zero = 0;
+	int r;
+
+	r = bpf_prog_test_run_opts(bpf_program__fd(b->skel->progs.name_kernel_pc), &run);
+	if (r < 0 || !run.retval)
+		return -EOPNOTSUPP;
+	r = bpf_map_lookup_elem(bpf_map__fd(b->skel->maps.kernel_name), &zero, ret);
+	if (r < 0)
+		return r;
+	ret->text[sizeof(ret->text) - 1] = '\0';
+	/* A C identifier does not begin with a digit. */
+	return !ret->text[0] || ret->text[0] == '0' ? -ENOENT : 0;
+}
+
 uint64_t pp_bpf_bytes(const struct pp_bpf *b)
 {
 	uint64_t bytes = (uint64_t)b->nr_chunks * CHUNK_BYTES;

@@ -65,5 +65,9 @@ int pp_bpf_add_chunks(struct pp_bpf *b, uint32_t first, const struct pp_chunk_me
 void pp_bpf_free_chunk(struct pp_bpf *b, struct pp_chunk_memory *chunk);
 uint32_t *pp_bpf_rules(struct pp_bpf *b); /* PP_RULES_MAX of them */
 
+/* What the kernel calls the function that holds an address of it. -ENOENT: there is none;
+ * -EOPNOTSUPP: this kernel does not tell (before 5.13). */
+int pp_bpf_kernel_name(struct pp_bpf *b, uint64_t address, struct pp_kernel_name *ret);
+
 /* Bytes of kernel memory in maps. */
 uint64_t pp_bpf_bytes(const struct pp_bpf *b);
