@@ -11,6 +11,9 @@
  *
  * Callbacks may call pp_child_call; they must not call pp_child_free.
  *
+ * A child that has nothing to do for idle_ms is ended: it holds nothing, and most machines have
+ * nothing new to look at for hours.
+ *
  * A child that dies young, again and again, is started again only after a pause that doubles, so a
  * bug in it costs a process now and then and not a CPU.
  */
@@ -313,6 +316,10 @@ static int pump(struct pp_child *c)
 
 	if (c->flight || c->freeing)
 		return 0;
+	if (!c->first && c->sock >= 0 && c->config.idle_ms) {
+		set_timer(c, now + c->config.idle_ms * NSEC_PER_MSEC);
+		return 0;
+	}
 	if (!c->first)
 		return sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
 	if (c->sock < 0 && now < c->not_before_ns) {
@@ -379,6 +386,10 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 		dismiss(c);
 		fail_flight(c, -ETIMEDOUT);
 		(void)pump(c);
+		return 0;
+	}
+	if (!c->first && c->sock >= 0) { /* it is idle */
+		dismiss(c);
 		return 0;
 	}
 	if (c->sock < 0 && too_many_abandoned(c)) {

@@ -17,6 +17,9 @@
 #include <systemd/sd-event.h>
 
 #define PP_CHILD_SOCKET 3
+/* What idle_ms is for children that are wanted when something new appears on the machine: starting
+ * one takes some ms, keeping it some MiB. */
+#define PP_CHILD_IDLE_MS 10000
 /* A request or reply; more travels in a memfd. Two names of 64 KiB fit, and it is well below what a
  * socket takes at once (net.core.wmem_default, 208 KiB). */
 #define PP_CHILD_MESSAGE_MAX (160 * KIB)
@@ -28,6 +31,9 @@ struct pp_child_config {
 	unsigned int deadline_ms; /* per request, from when the child is handed it */
 	unsigned int queue_max;	  /* requests waiting; one more is refused with -ENOBUFS */
 	unsigned int abandoned_max;
+	/* One that had nothing to do for so long is ended, and started again by the next request;
+	 * 0: never. */
+	unsigned int idle_ms;
 	/* Of these, one owner's; 0: no limit. Owner 0 (root, or nobody knows whose) has none. */
 	unsigned int queue_owner_max, abandoned_owner_max;
 };

@@ -52,6 +52,7 @@ int pp_tablecache_new(struct pp_tablecache **ret, sd_event *event, int dir)
 	static const struct pp_child_config config = {
 		.role = "tables",
 		.deadline_ms = DEADLINE_MS,
+		.idle_ms = PP_CHILD_IDLE_MS,
 		.queue_max = QUEUE_MAX,
 		.abandoned_max = ABANDONED_MAX,
 	};

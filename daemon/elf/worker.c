@@ -46,6 +46,7 @@ int pp_worker_new(struct pp_worker **ret, sd_event *event)
 	static const struct pp_child_config config = {
 		.role = "worker",
 		.deadline_ms = DEADLINE_MS,
+		.idle_ms = PP_CHILD_IDLE_MS,
 		.queue_max = 1,
 		.abandoned_max = ABANDONED_MAX,
 	};

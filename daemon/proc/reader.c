@@ -437,6 +437,7 @@ int pp_reader_new(struct pp_reader **ret, sd_event *event)
 	_cleanup_(pp_reader_freep) struct pp_reader *r = calloc(1, sizeof(*r));
 	static const struct pp_child_config config = { .role = "reader",
 						       .deadline_ms = DEADLINE_MS,
+						       .idle_ms = PP_CHILD_IDLE_MS,
 						       .queue_max = QUEUE_MAX,
 						       .abandoned_max = ABANDONED_MAX,
 						       .queue_owner_max = QUEUE_USER_MAX,

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #define DEADLINE_MS 200
+#define IDLE_MS	    100
 #define OWNER	    0 /* without limits */
 #define BOB	    7
 #define EVE	    8
@@ -136,6 +137,19 @@ static int setup(void **state)
 static int setup_two(void **state)
 {
 	return set_up(state, 2);
+}
+
+static int setup_idle(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct pp_child_config config = {
+		.role = "test", .deadline_ms = 3000, .idle_ms = IDLE_MS, .queue_max = 4
+	};
+
+	assert_return_code(sd_event_new(&f->event), 0);
+	assert_return_code(pp_child_new(&f->child, f->event, &config), 0);
+	*state = f;
+	return 0;
 }
 
 static int teardown(void **state)
@@ -318,6 +332,25 @@ static void test_death_between_requests_costs_none(void **state)
 	answer_done(&a);
 }
 
+static void test_idle_child_is_ended(void **state)
+{
+	struct fixture *f = *state;
+	struct answer a = { 0 };
+	pid_t pid = child_pid(f);
+
+	while (kill(pid, 0) == 0)
+		run_for(f, IDLE_MS / 2);
+	for (int i = 0; i < 3; i++) { /* no death: the next ones start at once */
+		assert_int_not_equal(child_pid(f), pid);
+		run_for(f, IDLE_MS * 2);
+	}
+	/* Not while it works, nor while requests wait. */
+	assert_return_code(call(f, "s", &a), 0);
+	wait_for(f, &a, 3000);
+	assert_int_equal(a.error, 0);
+	answer_done(&a);
+}
+
 static void test_dying_again_and_again_pauses(void **state)
 {
 	struct fixture *f = *state;
@@ -474,6 +507,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_death_fails_its_request, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_death_between_requests_costs_none, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_idle_child_is_ended, setup_idle, teardown),
 		cmocka_unit_test_setup_teardown(test_dying_again_and_again_pauses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_free_cancels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unkillable_child_is_abandoned, setup,
