@@ -152,8 +152,10 @@ static void on_interp(void *userdata, struct pp_process *p, const struct pp_code
 {
 	struct pp_manager *m = userdata;
 
-	if (runtime)
+	if (runtime) {
 		(void)pp_codes_runtime(m->codes, p, runtime);
+		pp_pythons_inspected(p, runtime->version);
+	}
 	pp_unwind_refresh(m->unwind, p);
 	pp_manager_pump_soon(m);
 }

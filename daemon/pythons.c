@@ -158,6 +158,14 @@ void pp_pythons_version(struct pp_pythons *ps, struct pp_process *p, uint32_t ve
 		py->version = version;
 }
 
+void pp_pythons_inspected(struct pp_process *p, uint32_t version)
+{
+	struct pp_python *py = p->python;
+
+	if (py && !py->version)
+		py->version = version;
+}
+
 void pp_pythons_forked(struct pp_pythons *ps, struct pp_process *parent, struct pp_process *child,
 		       uint64_t now_ns)
 {

@@ -70,6 +70,9 @@ void pp_pythons_exited(struct pp_process *p);
 void pp_pythons_gone(struct pp_pythons *ps, struct pp_process *p);
 /* The worker read the interpreter's version in an object that p maps. */
 void pp_pythons_version(struct pp_pythons *ps, struct pp_process *p, uint32_t version);
+/* The inspection of p found an interpreter of that version: all that is known where the file does
+ * not say one. */
+void pp_pythons_inspected(struct pp_process *p, uint32_t version);
 
 /* The frame of a pc in generated code; stub: its code is a trampoline's. */
 uint32_t pp_pythons_frame(struct pp_pythons *ps, struct pp_process *p, uint64_t pc, bool stub,
