@@ -20,7 +20,12 @@
 
 #include <string.h>
 
-#define FD_IDLE_NS	 (5 * NSEC_PER_SEC) /* an open file keeps its file system from unmounting */
+#define FD_IDLE_NS (5 * NSEC_PER_SEC) /* an open file keeps its file system from unmounting */
+/* Files open at a time, some with a debug file, and one user's. What lies in envelopes counts as
+ * root's descriptors on their way, which may not be more than any of root's processes may have
+ * open; and whose files keep the worker busy must not keep others' from being opened. */
+#define OPEN_MAX	 256
+#define OPEN_USER_MAX	 64
 #define OPENS_FAILED_MAX 3
 /* Batches of names of one file that the worker died of, or over: it costs the file its names. */
 #define NAMES_FAILED_MAX 2
@@ -77,21 +82,88 @@ void pp_contents_stop(struct pp_files *f)
 	}
 }
 
+/* Counts the file as open, or about to be, through a process of this user. */
+static bool hold(struct pp_files *f, struct pp_file *file, uid_t uid)
+{
+	uint64_t held = 0;
+
+	(void)pp_u64map_get(&f->open_of, uid, &held);
+	if (uid && held >= OPEN_USER_MAX)
+		return false;
+	if (pp_u64map_put(&f->open_of, uid, held + 1) < 0)
+		return false;
+	f->nr_open++;
+	file->held = true;
+	file->uid = uid;
+	return true;
+}
+
+static void let_go(struct pp_files *f, struct pp_file *file)
+{
+	uint64_t held = 0;
+
+	if (!file->held)
+		return;
+	file->held = false;
+	f->nr_open--;
+	(void)pp_u64map_get(&f->open_of, file->uid, &held);
+	if (held > 1)
+		(void)pp_u64map_put(&f->open_of, file->uid, held - 1);
+	else
+		pp_u64map_del(&f->open_of, file->uid);
+}
+
+void pp_file_close(struct pp_files *f, struct pp_file *file)
+{
+	int fds[] = { TAKE_FD(file->fd), TAKE_FD(file->debug_fd) };
+
+	let_go(f, file);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (file->keep_fd) /* a memory file of ours */
+			pp_close(fds[i]);
+		else if (!f->stopping)
+			pp_reader_discard(f->reader, file->uid, fds[i]);
+	file->debug_asked = false;
+}
+
+/* Whether it is open and nothing is under way on it. */
+static bool is_idle(const struct pp_file *file)
+{
+	return file && file->fd >= 0 && !file->keep_fd && !file->naming && !file->opening &&
+	       file->object->state != PP_OBJECT_LOADING;
+}
+
 void pp_contents_tend(struct pp_files *f, uint64_t now_ns)
 {
+	struct pp_object *o;
+	size_t i = 0;
+
+	pp_reader_tend(f->reader);
+	while ((o = pp_objects_next(f->objects, &i))) {
+		struct pp_file *file = pp_file_of(o);
+
+		if (is_idle(file) && file->fd_used_ns + FD_IDLE_NS < now_ns)
+			pp_file_close(f, file);
+	}
+}
+
+/* Closes the one that has been idle for longest, and wants nothing. */
+static bool make_room(struct pp_files *f)
+{
+	struct pp_file *oldest = NULL;
 	struct pp_object *o;
 	size_t i = 0;
 
 	while ((o = pp_objects_next(f->objects, &i))) {
 		struct pp_file *file = pp_file_of(o);
 
-		if (!file || file->fd < 0 || file->keep_fd || file->naming || file->opening ||
-		    o->state == PP_OBJECT_LOADING || file->fd_used_ns + FD_IDLE_NS >= now_ns)
-			continue;
-		file->fd = pp_close(file->fd);
-		file->debug_fd = pp_close(file->debug_fd);
-		file->debug_asked = false;
+		if (is_idle(file) && !file->todo &&
+		    (!oldest || file->fd_used_ns < oldest->fd_used_ns))
+			oldest = file;
 	}
+	if (oldest)
+		pp_file_close(f, oldest);
+	return oldest;
 }
 
 /* ---- Giving up ------------------------------------------------------------------------------- */
@@ -204,13 +276,13 @@ static void on_opened(void *userdata, int error, const struct pp_identity *id, i
 
 	file->opening = false;
 	if (!error && pp_file_key_equal(&id->key, &q->object->key)) {
-		pp_close(file->fd);
-		file->fd = TAKE_FD(*fd);
-		file->uid = user_of(q->process);
+		file->fd = TAKE_FD(*fd); /* it had none: see open_file */
 		file->fd_used_ns = pp_now_ns();
 		file->opens_failed = 0;
 		pp_contents_advance(q->files, file);
 	} else {
+		pp_reader_discard(q->files->reader, file->uid, TAKE_FD(*fd));
+		let_go(q->files, file);
 		not_opened(q->files, file, q->process->alive);
 	}
 	pp_question_free(q);
@@ -228,6 +300,14 @@ static void open_file(struct pp_files *f, struct pp_file *file)
 		put_off(f, file);
 		return;
 	}
+	if (f->nr_open >= OPEN_MAX && !make_room(f)) {
+		wait_for_room(f, file);
+		return;
+	}
+	if (!hold(f, file, user_of(p))) {
+		pp_contents_queue(f, file); /* enough of this user's are open */
+		return;
+	}
 	q = pp_question_new(f, p, map, file->object);
 	if (q)
 		r = pp_reader_identify(f->reader, pp_process_target(p), map, true, on_opened, q);
@@ -235,6 +315,7 @@ static void open_file(struct pp_files *f, struct pp_file *file)
 		file->opening = true;
 		return;
 	}
+	let_go(f, file);
 	if (q)
 		pp_question_free(q);
 	if (r == -EBUSY) /* this process is not asked any more; that says nothing of the others */
@@ -249,10 +330,8 @@ static void on_debugfile(void *userdata, int error, int *fd)
 	struct pp_file *file = pp_file_of(q->object);
 
 	file->opening = false;
-	if (!error) {
-		pp_close(file->debug_fd);
-		file->debug_fd = TAKE_FD(*fd);
-	}
+	if (!error)
+		file->debug_fd = TAKE_FD(*fd); /* it had none: see look_for_debugfile */
 	pp_contents_advance(q->files, file);
 	pp_question_free(q);
 }
@@ -401,7 +480,7 @@ static void not_taken(struct pp_files *f, struct pp_file *file, int error)
 		wait_for_room(f, file);
 	} else if (pp_worker_owes(f->worker, file->uid)) {
 		/* Somebody else who maps it may not. */
-		file->fd = pp_close(file->fd);
+		pp_file_close(f, file);
 		open_file(f, file);
 	} else {
 		pp_contents_queue(f, file); /* enough of this user's wait */

@@ -31,8 +31,7 @@ static void on_object_free(struct pp_object *o, void *userdata)
 	f->hooks.on_free(f->userdata, o);
 	if (!file)
 		return;
-	pp_close(file->fd);
-	pp_close(file->debug_fd);
+	pp_file_close(f, file);
 	pp_close(file->cached_fd);
 	pp_pcs_done(&file->pcs, f->store);
 	free(file);
@@ -148,6 +147,7 @@ struct pp_files *pp_files_free(struct pp_files *f)
 		return NULL;
 	pp_files_stop(f);
 	pp_objects_free(f->objects);
+	pp_u64map_done(&f->open_of);
 	free(f);
 	return NULL;
 }

@@ -28,11 +28,12 @@ struct pp_tablecache;
 struct pp_file {
 	struct pp_object *object;
 	struct pp_pcs pcs; /* by file offset */
-	int fd, debug_fd;  /* open while there is work to do on it */
+	int fd, debug_fd;  /* envelopes, while there is work to do on it */
 	int cached_fd;	   /* what the table cache has of it */
 	uid_t uid;	   /* whose process it was opened through: who owes the worker for it */
 	uint64_t fd_used_ns;
 	uint64_t open_after_ns, load_after_ns; /* not again before that */
+	bool held;			       /* counted as open */
 	bool load_wanted, naming, opening, debug_asked, cache_asked, keep_fd;
 	uint8_t opens_failed, names_failed;
 	bool todo; /* in the list of what the next tick goes on with */

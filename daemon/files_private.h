@@ -21,6 +21,8 @@ struct pp_files {
 	struct pp_u64map sightings; /* hash -> chain of struct sighting */
 	size_t nr_sightings;
 	struct pp_file *todo_first, *todo_last; /* pinned: their next step is taken by the tick */
+	size_t nr_open;				/* files, or about to be */
+	struct pp_u64map open_of;		/* uid -> how many of these */
 	bool full;     /* the reader or the worker took no more in this tick */
 	bool stopping; /* answers still come, questions are not asked */
 	uint64_t tended_ns;
@@ -66,7 +68,9 @@ void pp_contents_advance(struct pp_files *f, struct pp_file *file);
 /* The same, at the next tick: what collects until then goes in one request. */
 void pp_contents_queue(struct pp_files *f, struct pp_file *file);
 void pp_contents_tick(struct pp_files *f);
-/* Closes descriptors that nothing has used for a while. */
+/* Closes what is open of it. */
+void pp_file_close(struct pp_files *f, struct pp_file *file);
+/* Closes what nothing has used for a while. */
 void pp_contents_tend(struct pp_files *f, uint64_t now_ns);
 /* Nothing more is done. */
 void pp_contents_stop(struct pp_files *f);

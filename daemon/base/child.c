@@ -87,10 +87,15 @@ static int pump(struct pp_child *c);
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
+static void close_fds(struct request *q)
+{
+	while (q->nr_fds)
+		pp_close(q->fds[--q->nr_fds]);
+}
+
 static void request_free(struct request *q)
 {
-	for (size_t i = 0; i < q->nr_fds; i++)
-		pp_close(q->fds[i]);
+	close_fds(q);
 	free(q);
 }
 
@@ -122,6 +127,12 @@ static void request_finish(struct request *q, int error, const void *data, size_
 {
 	q->reply(q->userdata, error, data, len, fds, nr_fds);
 	request_free(q);
+}
+
+/* What the child was never handed is given back. */
+static void request_fail(struct request *q, int error)
+{
+	request_finish(q, error, NULL, 0, q->fds, q->nr_fds);
 }
 
 static struct request *take(struct pp_child *c, struct request **at)
@@ -208,9 +219,9 @@ static unsigned int nr_abandoned(const struct pp_child *c)
 	return n;
 }
 
-/* Whether an owner's requests are refused. One of his that has just been killed counts as well:
- * more of them are not tried until it is gone. */
-static bool is_barred(const struct pp_child *c, uint32_t owner)
+/* One of his that has just been killed counts as well: more of them are not tried until it is
+ * gone. */
+bool pp_child_is_barred(const struct pp_child *c, uint32_t owner)
 {
 	unsigned int n = 0;
 
@@ -332,7 +343,7 @@ static int pump(struct pp_child *c)
 		return 0;
 	}
 	next = choose(c, now);
-	if (is_barred(c, (*next)->owner)) {
+	if (pp_child_is_barred(c, (*next)->owner)) {
 		/* Not from within a call: the timer has it answered. */
 		set_timer(c, now);
 		return 0;
@@ -346,6 +357,7 @@ static int pump(struct pp_child *c)
 	}
 	c->flight = take(c, next);
 	c->flight_ns = now;
+	close_fds(c->flight);
 	set_timer(c, now + c->config.deadline_ms * NSEC_PER_MSEC);
 	return 0;
 }
@@ -355,7 +367,7 @@ static void fail_flight(struct pp_child *c, int error)
 	struct request *q = land(c);
 
 	if (q)
-		request_finish(q, error, NULL, 0, NULL, 0);
+		request_fail(q, error);
 }
 
 /* Owners made children hang while more of their requests waited. */
@@ -364,11 +376,11 @@ static void fail_barred(struct pp_child *c)
 	struct request **at = &c->first;
 
 	while (*at) {
-		if (!is_barred(c, (*at)->owner)) {
+		if (!pp_child_is_barred(c, (*at)->owner)) {
 			at = &(*at)->next;
 			continue;
 		}
-		request_finish(take(c, at), -EBUSY, NULL, 0, NULL, 0);
+		request_fail(take(c, at), -EBUSY);
 		at = &c->first; /* the callback may have added some, or taken */
 	}
 }
@@ -396,13 +408,13 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 		size_t n = c->waiting; /* not those that the callbacks add */
 
 		while (n-- && c->first)
-			request_finish(take_first(c), -EPIPE, NULL, 0, NULL, 0);
+			request_fail(take_first(c), -EPIPE);
 		return 0;
 	}
 	fail_barred(c);
 	/* A child that cannot be started at all: one request pays for each attempt. */
 	if (pump(c) < 0 && c->first)
-		request_finish(take_first(c), -EPIPE, NULL, 0, NULL, 0);
+		request_fail(take_first(c), -EPIPE);
 	return 0;
 }
 
@@ -489,7 +501,7 @@ struct pp_child *pp_child_free(struct pp_child *c)
 		last_wait(c->leaving->pidfd);
 	fail_flight(c, -ECANCELED);
 	while ((q = take_first(c)))
-		request_finish(q, -ECANCELED, NULL, 0, NULL, 0);
+		request_fail(q, -ECANCELED);
 	while (c->leaving) {
 		(void)pp_reap(c->leaving->pidfd);
 		leaving_free(c->leaving);
@@ -522,7 +534,7 @@ int pp_child_call(struct pp_child *c, uint32_t owner, const void *data, size_t l
 		return -EMSGSIZE;
 	if (c->freeing)
 		return -ESHUTDOWN;
-	if (is_barred(c, owner))
+	if (pp_child_is_barred(c, owner))
 		return -EBUSY;
 	if (c->waiting >= c->config.queue_max ||
 	    (owner && c->config.queue_owner_max &&

@@ -41,7 +41,8 @@ struct pp_child_config {
 /*
  * Called exactly once for each accepted request. error: 0, -ETIMEDOUT (deadline), -EPIPE (the child
  * died on it), -EBUSY (its owner is not served), -ECANCELED (pp_child_free). The callee takes a
- * descriptor by setting its slot to -1; those left are closed.
+ * descriptor by setting its slot to -1; those left are closed. With an error they are the request's
+ * own, where the child was never handed it: from then on they are no longer held here.
  */
 typedef void (*pp_child_reply_fn)(void *userdata, int error, const void *data, size_t len, int *fds,
 				  size_t nr_fds);
@@ -56,6 +57,8 @@ PP_DEFINE_CLEANUP(struct pp_child *, pp_child_free)
 int pp_child_call(struct pp_child *c, uint32_t owner, const void *data, size_t len, const int *fds,
 		  size_t nr_fds, pp_child_reply_fn reply, void *userdata);
 
+/* Whether this owner is not served now. */
+bool pp_child_is_barred(const struct pp_child *c, uint32_t owner);
 /* Requests waiting or in flight. */
 size_t pp_child_pending(const struct pp_child *c);
 /* For how long the running child was ready and had to wait for a CPU, so far; 0: not known. */

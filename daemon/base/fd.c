@@ -100,7 +100,7 @@ int pp_send_fds(int sock, const void *data, size_t len, const int *fds, size_t n
 	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-ssize_t pp_recv_fds(int sock, void *data, size_t size, int *fds, size_t *nr_fds)
+static ssize_t recv_fds(int sock, int flags, void *data, size_t size, int *fds, size_t *nr_fds)
 {
 	union control control = { 0 };
 	struct iovec iov = { data, size };
@@ -112,7 +112,7 @@ ssize_t pp_recv_fds(int sock, void *data, size_t size, int *fds, size_t *nr_fds)
 
 	*nr_fds = 0;
 	do
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+		n = recvmsg(sock, &msg, flags | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
@@ -129,4 +129,14 @@ ssize_t pp_recv_fds(int sock, void *data, size_t size, int *fds, size_t *nr_fds)
 		return -EMSGSIZE;
 	}
 	return n;
+}
+
+ssize_t pp_recv_fds(int sock, void *data, size_t size, int *fds, size_t *nr_fds)
+{
+	return recv_fds(sock, 0, data, size, fds, nr_fds);
+}
+
+ssize_t pp_peek_fds(int sock, void *data, size_t size, int *fds, size_t *nr_fds)
+{
+	return recv_fds(sock, MSG_PEEK | MSG_DONTWAIT, data, size, fds, nr_fds);
 }

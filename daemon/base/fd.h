@@ -23,3 +23,5 @@ int pp_send_fds(int sock, const void *data, size_t len, const int *fds, size_t n
 /* Returns the message's length (0: peer gone); received fds are close-on-exec and the caller's. A
  * message cut short or with too many fds is -EMSGSIZE, and its fds are closed. */
 ssize_t pp_recv_fds(int sock, void *data, size_t size, int *fds, size_t *nr_fds);
+/* The same of the message that waits, which goes on waiting; -EAGAIN: none does. */
+ssize_t pp_peek_fds(int sock, void *data, size_t size, int *fds, size_t *nr_fds);

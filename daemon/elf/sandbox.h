@@ -8,8 +8,8 @@
 #define PP_SANDBOX_FILE_MAX   (64 * MIB)
 #define PP_SANDBOX_MEMORY_MAX (512 * MIB)
 /* The kernel lets nobody without capabilities pass a descriptor while more than this of its user's,
- * here root's, are on their way, whoever sent them. */
-#define PP_SANDBOX_DESCRIPTORS_MAX 1024
+ * here root's, are on their way, whoever sent them. What lies in an envelope is. */
+#define PP_SANDBOX_DESCRIPTORS_MAX 4096
 
 /*
  * Drops every capability, sets limits, closes every descriptor but stderr and `keep`, and installs

@@ -20,7 +20,10 @@
 #define DEADLINE_MS    5000
 #define QUEUE_MAX      256
 #define USER_QUEUE_MAX 64 /* of those, one user's */
-#define ABANDONED_MAX  4
+/* Workers stuck in the kernel, over a file whose FUSE server does not answer: all, and one user's.
+ */
+#define ABANDONED_MAX	   32
+#define ABANDONED_USER_MAX 2
 
 /*
  * A second of the worker is five of debt, so that one user has a fifth of it in the long run. What
@@ -49,6 +52,7 @@ int pp_worker_new(struct pp_worker **ret, sd_event *event)
 		.idle_ms = PP_CHILD_IDLE_MS,
 		.queue_max = 1,
 		.abandoned_max = ABANDONED_MAX,
+		.abandoned_owner_max = ABANDONED_USER_MAX,
 	};
 	_cleanup_(pp_worker_freep) struct pp_worker *w = calloc(1, sizeof(*w));
 	int r;
@@ -92,7 +96,7 @@ static void charge(struct pp_worker *w, const struct pp_worker_call *call, bool 
 
 bool pp_worker_owes(const struct pp_worker *w, uid_t uid)
 {
-	return debt_of(w, uid, pp_now_ns()) > DEBT_MAX_NS;
+	return debt_of(w, uid, pp_now_ns()) > DEBT_MAX_NS || pp_child_is_barred(w->child, uid);
 }
 
 /* ---- Calls ----------------------------------------------------------------------------------- */
@@ -110,6 +114,8 @@ static void fail(struct pp_worker_call *call, int error)
 		pp_count(PP_C_worker_refused);
 	else if (error == -EPIPE || error == -ETIMEDOUT)
 		pp_count(PP_C_worker_failed);
+	else if (error == -EBUSY) /* while it waited, its user's others hung */
+		error = -EAGAIN;
 	if (call->request.kind == PP_WIRE_LOAD)
 		call->loaded(call->userdata, error, NULL, -1);
 	else

@@ -46,16 +46,18 @@ PP_DEFINE_CLEANUP(struct pp_worker *, pp_worker_free)
  * Both queue a request and return 0, or refuse it with a negative errno (-ENOBUFS: too many
  * waiting; -EBUSY: too much has been done for this user, or too many of his wait), in which case
  * the callback is never called; else it is called exactly once, never from within the call. uid:
- * whose process maps the file; root's are never turned away. fds are duplicated: the caller keeps
- * its own. key identifies the file's contents for the worker's cache. cached_fd: what the table
- * cache has for the key (-1: nothing); it spares the making if it holds up. debug_fd: a separate
- * debug file (-1: none); it counts only if its build-id, or the debuglink's checksum, says that it
- * belongs to fd. Addresses are ELF virtual ones, in any order.
+ * whose process maps the file; root's are never turned away. A file comes as an envelope or as a
+ * descriptor of its own; fds are duplicated: the caller keeps its own, until it is answered. key
+ * identifies the file's contents for the worker's cache. cached_fd: what the table cache has for
+ * the key (-1: nothing); it spares the making if it holds up. debug_fd: a separate debug file (-1:
+ * none); it counts only if its build-id, or the debuglink's checksum, says that it belongs to fd.
+ * Addresses are ELF virtual ones, in any order.
  */
 int pp_worker_load(struct pp_worker *w, uid_t uid, int fd, const struct pp_file_key *key,
 		   int cached_fd, pp_elf_loaded_fn loaded, void *userdata);
 int pp_worker_names(struct pp_worker *w, uid_t uid, int fd, const struct pp_file_key *key,
 		    int debug_fd, const uint64_t *addresses, size_t n, pp_elf_names_fn named,
 		    void *userdata);
-/* So much has been done for this user that he is turned away for a while. */
+/* So much has been done for this user that he is turned away for a while; or workers still hang in
+ * his files. */
 bool pp_worker_owes(const struct pp_worker *w, uid_t uid);

@@ -3,6 +3,7 @@
 #include "elf/worker.h"
 
 #include "base/child.h"
+#include "base/envelope.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "elf/cfi_gaps.h"
@@ -45,6 +46,29 @@ struct request {
 	int fds[PP_PASS_FDS_MAX];
 	size_t nr_fds;
 };
+
+/* Takes files out of their envelopes. */
+static int open_files(struct request *q)
+{
+	for (size_t i = 0; i < q->nr_fds; i++) {
+		int fd = pp_envelope_open(q->fds[i]);
+
+		if (fd == -ENOTSOCK)
+			continue;
+		if (fd < 0)
+			return fd;
+		pp_close(q->fds[i]);
+		q->fds[i] = fd;
+	}
+	return 0;
+}
+
+/* Before the answer goes out: closing may hang, and must be this request's fault. */
+static void close_files(struct request *q)
+{
+	while (q->nr_fds)
+		pp_close(q->fds[--q->nr_fds]);
+}
 
 /* ---- Loading --------------------------------------------------------------------------------- */
 
@@ -134,12 +158,13 @@ static int load(const struct request *q, struct pp_wire_loaded *reply)
 	return fd;
 }
 
-static int serve_load(struct server *s, const struct request *q)
+static int serve_load(struct server *s, struct request *q)
 {
 	struct pp_wire_loaded reply = { 0 };
 	_cleanup_close_ int table = -1;
 
 	table = load(q, &reply);
+	close_files(q);
 	if (table < 0 && table != -ENODATA)
 		reply.error = table;
 	malloc_trim(0);
@@ -261,7 +286,7 @@ static int find_names(struct server *s, const struct request *q, struct pp_buf *
 	return r;
 }
 
-static int serve_names(struct server *s, const struct request *q)
+static int serve_names(struct server *s, struct request *q)
 {
 	_cleanup_buf_ struct pp_buf out = { 0 };
 	struct pp_wire_named reply = { .nr = q->head->nr_addresses };
@@ -271,6 +296,7 @@ static int serve_names(struct server *s, const struct request *q)
 	r = pp_buf_add(&out, &reply, sizeof(reply));
 	if (r == 0)
 		r = find_names(s, q, &out);
+	close_files(q);
 	if (r == 0 && out.len > PP_CHILD_MESSAGE_MAX) {
 		file = pp_memfd_sealed("pyprofd-names", out.data + sizeof(reply),
 				       out.len - sizeof(reply));
@@ -322,9 +348,10 @@ static int serve_one(struct server *s, void *buf, size_t size)
 	if (!request_valid(&q, (size_t)len))
 		r = -EPROTO; /* the daemon is not like that: give up */
 	if (r == 0)
+		r = open_files(&q);
+	if (r == 0)
 		r = q.head->kind == PP_WIRE_LOAD ? serve_load(s, &q) : serve_names(s, &q);
-	for (size_t i = 0; i < q.nr_fds; i++)
-		pp_close(q.fds[i]);
+	close_files(&q);
 	return r < 0 ? r : 1;
 }
 

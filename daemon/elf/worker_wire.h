@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the daemon and its worker say to each other; native layout, both are one program. A request
- * carries the file's descriptor, and after it that of the table cache's file (LOAD) or of the debug
- * file (NAMES), if there is one; a reply carries a memory file where it says so.
+ * carries the file, and after it that of the table cache (LOAD) or the debug file (NAMES), if there
+ * is one, each as an envelope or as a descriptor of its own; a reply carries a memory file where it
+ * says so.
  */
 #pragma once
 

@@ -30,10 +30,22 @@
 #define DEBT_MAX_NS (50 * NSEC_PER_SEC)
 #define DEBTORS_MAX 4096 /* then all are forgiven: the table is a brake, not a record */
 
+#define DISCARDS_AT_ONCE 8 /* with the child: other requests get through */
+
+/* An envelope to close. */
+struct discard {
+	struct discard *next;
+	struct pp_reader *reader;
+	uid_t uid;
+	int fd; /* -1: the child has it, or its queue */
+};
+
 struct pp_reader {
 	struct pp_child *child;
-	struct pp_u64map stuck; /* pid → start ticks */
-	struct pp_u64map debts; /* uid → when it is paid off, CLOCK_MONOTONIC */
+	struct pp_u64map stuck;	  /* pid → start ticks */
+	struct pp_u64map debts;	  /* uid → when it is paid off, CLOCK_MONOTONIC */
+	struct discard *discards; /* not with the child */
+	unsigned int nr_discarding;
 };
 
 struct call {
@@ -226,18 +238,23 @@ static void finish_examine(struct call *c, int error, const struct reply *r)
 	c->fn.examine(c->userdata, error, error < 0 ? NULL : &e);
 }
 
-static void remember_stuck(struct pp_reader *r, struct pp_target target)
+static void charge_stuck(struct pp_reader *r, uid_t uid)
 {
 	uint64_t paid_ns = 0;
 
 	pp_count(PP_C_reader_stuck);
-	(void)pp_u64map_put(&r->stuck, (uint64_t)target.pid, target.start_ticks);
-	if (!target.uid)
+	if (!uid)
 		return;
-	(void)pp_u64map_get(&r->debts, target.uid, &paid_ns);
+	(void)pp_u64map_get(&r->debts, uid, &paid_ns);
 	paid_ns = MAX(paid_ns, pp_now_ns()) + DEBT_NS;
-	if (pp_u64map_put(&r->debts, target.uid, paid_ns) == -ENOSPC)
+	if (pp_u64map_put(&r->debts, uid, paid_ns) == -ENOSPC)
 		pp_u64map_clear(&r->debts);
+}
+
+static void remember_stuck(struct pp_reader *r, struct pp_target target)
+{
+	(void)pp_u64map_put(&r->stuck, (uint64_t)target.pid, target.start_ticks);
+	charge_stuck(r, target.uid);
 }
 
 static void on_reply(void *userdata, int error, const void *data, size_t len, int *fds,
@@ -430,6 +447,68 @@ int pp_reader_codes(struct pp_reader *r, struct pp_target target,
 	return send_call(&c, &q, &text, 1, -1);
 }
 
+/* ---- Envelopes ------------------------------------------------------------------------------- */
+
+static void send_discards(struct pp_reader *r);
+
+/* Whatever became of the child, what it was handed is closed as it ends. */
+static void on_discarded(void *userdata, int error, _unused_ const void *data, _unused_ size_t len,
+			 int *fds, size_t nr_fds)
+{
+	struct discard *d = userdata;
+	struct pp_reader *r = d->reader;
+
+	r->nr_discarding--;
+	if (error == -ETIMEDOUT)
+		charge_stuck(r, d->uid);
+	if (error < 0 && nr_fds) {
+		d->fd = TAKE_FD(fds[0]);
+		d->next = r->discards;
+		r->discards = d;
+		return;
+	}
+	free(d);
+	if (!error)
+		send_discards(r);
+}
+
+/* Those of users who are not served now are left for later. */
+static void send_discards(struct pp_reader *r)
+{
+	struct pp_reader_request q = { .op = PP_READER_DISCARD };
+	struct discard **at = &r->discards;
+
+	while (*at && r->nr_discarding < DISCARDS_AT_ONCE) {
+		struct discard *d = *at;
+
+		*at = d->next;
+		if (pp_child_call(r->child, d->uid, &q, sizeof(q), &d->fd, 1, on_discarded, d) <
+		    0) {
+			*at = d;
+			at = &d->next;
+			continue;
+		}
+		r->nr_discarding++;
+		d->fd = pp_close(d->fd); /* not the last: the request has one */
+	}
+}
+
+void pp_reader_discard(struct pp_reader *r, uid_t uid, int envelope)
+{
+	struct discard *d = envelope < 0 ? NULL : malloc(sizeof(*d));
+
+	if (!d)
+		return; /* without memory it stays open */
+	*d = (struct discard){ r->discards, r, uid, envelope };
+	r->discards = d;
+	send_discards(r);
+}
+
+void pp_reader_tend(struct pp_reader *r)
+{
+	send_discards(r);
+}
+
 /* ---- The reader ------------------------------------------------------------------------------ */
 
 int pp_reader_new(struct pp_reader **ret, sd_event *event)
@@ -460,6 +539,12 @@ struct pp_reader *pp_reader_free(struct pp_reader *r)
 	if (!r)
 		return NULL;
 	pp_child_free(r->child);
+	while (r->discards) {
+		struct discard *d = r->discards;
+
+		r->discards = d->next;
+		free(d);
+	}
 	pp_u64map_done(&r->stuck);
 	pp_u64map_done(&r->debts);
 	free(r);

@@ -51,6 +51,12 @@ bool pp_reader_is_stuck(const struct pp_reader *r, struct pp_target target);
 /* The process is gone: its pid may be asked about again. */
 void pp_reader_forget(struct pp_reader *r, pid_t pid);
 
+/* Closes an envelope, in the child, as this may be the last of it. uid: whom to blame. Where the
+ * child does not take it it is kept, and offered again whenever pp_reader_tend is called; one that
+ * is still there when the daemon ends is the kernel's to close. */
+void pp_reader_discard(struct pp_reader *r, uid_t uid, int envelope);
+void pp_reader_tend(struct pp_reader *r);
+
 /* ---- What /proc says about a process -------------------------------------------------------- */
 
 struct pp_scan {
@@ -78,7 +84,7 @@ struct pp_identity {
 	int64_t mtime_ns;
 };
 /* -ENOENT: neither the mapping nor the path leads to the mapped file any more. -EINVAL: not a
- * regular file. *fd is open for reading where want_fd was set. */
+ * regular file. *fd is an envelope with the file, open for reading, where want_fd was set. */
 typedef void (*pp_reader_identify_fn)(void *userdata, int error, const struct pp_identity *id,
 				      int *fd);
 int pp_reader_identify(struct pp_reader *r, struct pp_target target, const struct pp_map *map,
@@ -206,7 +212,8 @@ struct pp_debugfile {
 	const char *debuglink; /* file name from .gnu_debuglink, or NULL */
 	const char *directory; /* of the object, in the target's root; with debuglink */
 };
-/* -ENOENT: none. The file's build-id or checksum is not looked at: the worker does. */
+/* -ENOENT: none. The file's build-id or checksum is not looked at: the worker does. *fd: an
+ * envelope. */
 typedef void (*pp_reader_debugfile_fn)(void *userdata, int error, int *fd);
 int pp_reader_debugfile(struct pp_reader *r, struct pp_target target,
 			const struct pp_debugfile *what, pp_reader_debugfile_fn fn, void *userdata);

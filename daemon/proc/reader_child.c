@@ -95,7 +95,7 @@ static int answer_codes(const struct pp_opened *o, const struct request *q,
 	return pp_reader_do_codes(o, &q->head, items, nr, a);
 }
 
-static int answer(const struct request *q, struct pp_reader_answer *a)
+static int answer(struct request *q, struct pp_reader_answer *a)
 {
 	_cleanup_(pp_reader_close) struct pp_opened o = { .dir = -1 };
 	struct pp_target target = { .pid = q->head.pid, .start_ticks = q->head.start_ticks };
@@ -103,6 +103,12 @@ static int answer(const struct request *q, struct pp_reader_answer *a)
 
 	if (q->head.op == PP_READER_READ)
 		return pp_reader_do_read(&q->head, q->fd, a);
+	if (q->head.op == PP_READER_DISCARD) {
+		/* Before the answer: where that hangs, it must be this request's fault. The file
+		 * itself is let go on the way back from the call. */
+		q->fd = pp_close(q->fd);
+		return 0;
+	}
 	r = pp_reader_open(&o, target);
 	if (r >= 0)
 		describe(&o, a);
@@ -169,11 +175,12 @@ int pp_reader_main(int sock)
 		if (n <= 0)
 			return n < 0;
 		if (nr_fds)
-			q.fd = fds[0];
+			q.fd = TAKE_FD(fds[0]);
 		r = parse_request(&q, message, (size_t)n);
 		if (r >= 0)
 			r = answer(&q, &a);
 		r = send_answer(sock, &a, r);
+		pp_close(q.fd);
 		for (size_t i = 0; i < nr_fds; i++)
 			pp_close(fds[i]);
 		pp_close(a.fd);

@@ -2,6 +2,7 @@
 /* The reader's ways into another process: its /proc directory, and files in its root. */
 #include "proc/reader_wire.h"
 
+#include "base/envelope.h"
 #include "base/fd.h"
 
 #include <fcntl.h>
@@ -178,9 +179,13 @@ int pp_reader_reopen(int path_fd)
 
 int pp_reader_hand_out(int path_fd)
 {
+	_cleanup_close_ int fd = -1;
 	struct statfs fs;
 
 	if (fstatfs(path_fd, &fs) < 0)
 		return -errno;
-	return fs.f_type == FUSE_SUPER_MAGIC ? -EREMOTE : pp_reader_reopen(path_fd);
+	if (fs.f_type == FUSE_SUPER_MAGIC)
+		return -EREMOTE;
+	fd = pp_reader_reopen(path_fd);
+	return fd < 0 ? fd : pp_envelope_new(fd);
 }

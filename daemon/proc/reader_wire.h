@@ -22,6 +22,7 @@ enum pp_reader_op {
 	PP_READER_CODES,
 	PP_READER_INSPECT,
 	PP_READER_EXAMINE,
+	PP_READER_DISCARD, /* the request's descriptor; no target */
 	PP_READER_OPS,
 };
 
@@ -128,8 +129,8 @@ int pp_reader_slurp(int dir, const char *name, size_t max, struct pp_buf *out);
 int pp_reader_find(int root, const char *path, bool follow, struct stat *ret_st);
 /* A descriptor for reading of what an O_PATH one stands for. */
 int pp_reader_reopen(int path_fd);
-/* The same for the daemon and its worker to hold. -EREMOTE for a file of a FUSE server: that is
- * asked whenever a descriptor is closed, and need not answer. */
+/* The same for the worker: an envelope. -EREMOTE for a file of a FUSE server, which would keep the
+ * worker waiting; an overlay over one is not told from others. */
 int pp_reader_hand_out(int path_fd);
 
 int pp_reader_do_scan(const struct pp_opened *o, struct pp_reader_answer *a);

@@ -5,6 +5,7 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/counters.h"
+#include "base/envelope.h"
 #include "base/fd.h"
 #include "bpf/pp_types.h"
 #include "proc/maps.h"
@@ -242,6 +243,17 @@ static _unused_ void assert_fd_holds(int fd, const char *want)
 	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
 	assert_int_equal(pread(fd, text, sizeof(text) - 1, 0), strlen(want));
 	assert_string_equal(text, want);
+}
+
+/* A mapped file comes in an envelope, out of which it is taken any number of times. */
+static _unused_ void assert_envelope_holds(int envelope, const char *want)
+{
+	for (int i = 0; i < 2; i++) {
+		int fd = pp_envelope_open(envelope);
+
+		assert_fd_holds(fd, want);
+		close(fd);
+	}
 }
 
 /* A perf map's descriptor pins the file, and is read through the reader. */

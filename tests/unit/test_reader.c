@@ -2,6 +2,8 @@
 /* The reader child against real processes: friendly, hostile, gone, and ones that never answer. */
 #include "reader.h"
 
+#include <sys/file.h>
+
 /* ---- Scan --------------------------------------------------------------------------------------
  */
 
@@ -196,19 +198,19 @@ static void test_identify(void **state)
 	assert_return_code(identify(pid, mapped, true), 0);
 	assert_true(pp_file_key_equal(&got.id.key, &key));
 	assert_int_equal(got.id.key.size, 8);
-	assert_fd_holds(got.fd, "contents");
+	assert_envelope_holds(got.fd, "contents");
 	close(got.fd);
 
 	/* The mapping alone, the path is of no use; then the path alone. */
 	set_path("/nonsense");
 	assert_return_code(identify(pid, mapped, true), 0);
-	assert_fd_holds(got.fd, "contents");
+	assert_envelope_holds(got.fd, "contents");
 	close(got.fd);
 	set_path(mapped_path);
 	mapped->start += 4096;
 	mapped->end += 4096;
 	assert_return_code(identify(pid, mapped, true), 0);
-	assert_fd_holds(got.fd, "contents");
+	assert_envelope_holds(got.fd, "contents");
 	close(got.fd);
 
 	/* Rewritten in place: another key. */
@@ -230,7 +232,7 @@ static void test_identify_deleted_and_replaced(void **state)
 	put_file("/object", "an impostor", -1);
 	assert_return_code(identify(pid, mapped, true), 0);
 	assert_int_equal(got.id.key.ino, st.st_ino);
-	assert_fd_holds(got.fd, "contents");
+	assert_envelope_holds(got.fd, "contents");
 	close(got.fd);
 
 	/* Where the mapping is gone too, the impostor must not answer for it. */
@@ -254,12 +256,39 @@ static void test_identify_of_the_dead(void **state)
 	(void)state;
 	stop_target(pid);
 	assert_return_code(identify(pid, mapped, true), 0);
-	assert_fd_holds(got.fd, "contents");
+	assert_envelope_holds(got.fd, "contents");
 	close(got.fd);
 	mapped->ino++;
 	assert_int_equal(identify(pid, mapped, true), -ENOENT);
 	free(mapped->path);
 	mapped->path = NULL;
+}
+
+/* A lock of an open file lasts as long as that does: until nobody has it, in no envelope either. */
+static void test_discard(void **state)
+{
+	char path[256];
+	int envelopes[20], mine, other;
+
+	(void)state;
+	put_file("/discarded", "contents", -1);
+	in_root(path, sizeof(path), "/discarded");
+	mine = open(path, O_RDONLY | O_CLOEXEC);
+	other = open(path, O_RDONLY | O_CLOEXEC);
+	assert_return_code(flock(mine, LOCK_EX), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(envelopes); i++) {
+		envelopes[i] = pp_envelope_new(mine);
+		assert_true(envelopes[i] >= 0);
+	}
+	close(mine);
+	for (size_t i = 0; i < ARRAY_SIZE(envelopes); i++) {
+		assert_int_equal(flock(other, LOCK_EX | LOCK_NB), -1);
+		pp_reader_discard(reader, NOBODY, envelopes[i]);
+	}
+	for (int i = 0; i < 1000 && flock(other, LOCK_EX | LOCK_NB) < 0; i++)
+		assert_return_code(sd_event_run(event, 5 * USEC_PER_MSEC), 0);
+	assert_return_code(flock(other, LOCK_EX | LOCK_NB), 0);
+	close(other);
 }
 
 static void test_identify_refuses(void **state)
@@ -345,23 +374,23 @@ static void test_debugfile(void **state)
 						 "/opt/.debug", "/usr/lib/debug/opt" }[i]);
 	put_file("/usr/lib/debug/.build-id/ab/cdef.debug", "by id", -1);
 	assert_return_code(debugfile(pid, &by_id), 0);
-	assert_fd_holds(got.fd, "by id");
+	assert_envelope_holds(got.fd, "by id");
 	close(got.fd);
 
 	put_file("/usr/lib/debug/opt/prog.debug", "third", -1);
 	assert_return_code(debugfile(pid, &by_link), 0);
-	assert_fd_holds(got.fd, "third");
+	assert_envelope_holds(got.fd, "third");
 	close(got.fd);
 	put_file("/opt/.debug/prog.debug", "second", -1);
 	assert_return_code(debugfile(pid, &by_link), 0);
-	assert_fd_holds(got.fd, "second");
+	assert_envelope_holds(got.fd, "second");
 	close(got.fd);
 	/* A symlink beside the program may lead to what its owner may not read. */
 	put_file("/secret", "secret", -1);
 	in_root(full, sizeof(full), "/opt/prog.debug");
 	assert_return_code(symlink("/secret", full), 0);
 	assert_return_code(debugfile(pid, &by_link), 0);
-	assert_fd_holds(got.fd, "second");
+	assert_envelope_holds(got.fd, "second");
 	close(got.fd);
 
 	by_link.debuglink = "../secret";
@@ -466,6 +495,7 @@ int main(int argc, char **argv)
 		TEST(test_identify),
 		TEST(test_identify_deleted_and_replaced),
 		TEST(test_identify_of_the_dead),
+		TEST(test_discard),
 		TEST(test_identify_refuses),
 		TEST(test_read),
 		TEST(test_debugfile),
