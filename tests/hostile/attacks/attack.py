@@ -97,10 +97,10 @@ def own_mounts():
     mount(None, "/", REC_PRIVATE)
 
 
-def mount(source, target, flags, kind=None):
+def mount(source, target, flags, kind=None, options=None):
     libc = ctypes.CDLL(None, use_errno=True)
-    words = [word.encode() if word else None for word in (source, target, kind)]
-    if libc.mount(words[0], words[1], words[2], flags, None):
+    words = [word.encode() if word else None for word in (source, target, kind, options)]
+    if libc.mount(words[0], words[1], words[2], flags, words[3]):
         raise OSError(ctypes.get_errno(), "mount", target)
 
 
