@@ -3,7 +3,7 @@
 #include "print.h"
 
 #include "formats/width.h"
-#include "lib/array.h"
+#include "base/array.h"
 #include "lib/clean.h"
 
 #include <stdarg.h>

@@ -25,6 +25,7 @@
  */
 #include "codes_private.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/counters.h"
 #include "profile/store.h"
@@ -284,17 +285,11 @@ static bool join(struct pp_coded *c, const struct pp_code_object *o, uint64_t ke
 
 static int add_pending(struct pp_coded *c, uint64_t key, const struct pp_pending_code *p)
 {
-	if (c->nr_pending >= PENDING_MAX)
-		return -ENOSPC;
-	if (c->nr_pending == c->pending_cap) {
-		size_t cap = MAX(c->pending_cap * 2, (size_t)16);
-		struct pp_pending_code *bigger = realloc(c->pending, cap * sizeof(*bigger));
+	int r = pp_array_grow(&c->pending, &c->pending_cap, c->nr_pending + 1, sizeof(*c->pending),
+			      PENDING_MAX);
 
-		if (!bigger)
-			return -ENOMEM;
-		c->pending = bigger;
-		c->pending_cap = cap;
-	}
+	if (r < 0)
+		return r;
 	(void)pp_u64map_put(&c->waiting, key, c->nr_pending);
 	c->pending[c->nr_pending++] = *p;
 	return 0;

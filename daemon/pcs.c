@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "pcs.h"
 
+#include "base/array.h"
 #include "profile/store.h"
 
 bool pp_pcs_get(const struct pp_pcs *p, uint64_t key, uint32_t *ret_frame)
@@ -39,17 +40,10 @@ int pp_pcs_put_pending(struct pp_pcs *p, uint64_t key, uint32_t frame, uint64_t 
 {
 	int r;
 
-	if (p->nr_pending >= PP_PCS_MAX)
-		return -ENOSPC;
-	if (p->nr_pending == p->pending_cap) {
-		size_t cap = MAX(p->pending_cap * 2, (size_t)16);
-		struct pp_pending_pc *bigger = realloc(p->pending, cap * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		p->pending = bigger;
-		p->pending_cap = cap;
-	}
+	r = pp_array_grow(&p->pending, &p->pending_cap, p->nr_pending + 1, sizeof(*p->pending),
+			  PP_PCS_MAX);
+	if (r < 0)
+		return r;
 	r = put(p, key, frame);
 	if (r < 0)
 		return r;

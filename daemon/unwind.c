@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "unwind_private.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/counters.h"
 #include "interps.h"
@@ -80,15 +81,9 @@ static void enqueue(struct pp_unwind *u, struct pp_process *p)
 
 	if (!in || in->queued || !p->alive)
 		return;
-	if (u->nr_queue == u->queue_cap) {
-		size_t cap = MAX(u->queue_cap * 2, (size_t)64);
-		struct pp_queued *bigger = realloc(u->queue, cap * sizeof(*bigger));
-
-		if (!bigger)
-			return;
-		u->queue = bigger;
-		u->queue_cap = cap;
-	}
+	if (pp_array_grow(&u->queue, &u->queue_cap, u->nr_queue + 1, sizeof(*u->queue), SIZE_MAX) <
+	    0)
+		return;
 	u->queue[u->nr_queue++] = (struct pp_queued){ pp_now_ns(), p->id };
 	in->queued = true;
 }

@@ -2,7 +2,7 @@
 /* See the header for the format. */
 #include "folded.h"
 
-#include "lib/array.h"
+#include "base/array.h"
 
 #include <inttypes.h>
 #include <string.h>

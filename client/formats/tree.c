@@ -13,7 +13,7 @@
  */
 #include "report.h"
 
-#include "lib/array.h"
+#include "base/array.h"
 #include "lib/calltree.h"
 
 #include <inttypes.h>

@@ -2,7 +2,7 @@
 /* The merged tree of stacks. */
 #include "calltree.h"
 
-#include "array.h"
+#include "base/array.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  */
 #include "pprof.h"
 
-#include "array.h"
+#include "base/array.h"
 #include "pprof.pb-c.h"
 
 #include <inttypes.h>

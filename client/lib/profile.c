@@ -2,7 +2,7 @@
 /* Interning of texts, frames and stacks, and the counts on them. */
 #include "profile.h"
 
-#include "array.h"
+#include "base/array.h"
 #include "clean.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 /* Self and total per function. */
 #include "table.h"
 
-#include "array.h"
+#include "base/array.h"
 #include "calltree.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 /* Which frames of a stack a view shows. */
 #include "view.h"
 
-#include "array.h"
+#include "base/array.h"
 
 void pp_stack_done(struct pp_stack *s)
 {

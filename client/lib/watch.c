@@ -2,7 +2,7 @@
 /* The sliding window over a Watch stream. */
 #include "watch.h"
 
-#include "array.h"
+#include "base/array.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #include "stop.h"
 
 #include "base/clock.h"
-#include "lib/array.h"
+#include "base/array.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * an attribute. */
 #include "model.h"
 
-#include "lib/array.h"
+#include "base/array.h"
 
 #include <stdio.h>
 #include <string.h>

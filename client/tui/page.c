@@ -6,7 +6,7 @@
 #include "page.h"
 
 #include "formats/report.h"
-#include "lib/array.h"
+#include "base/array.h"
 #include "lib/label.h"
 
 #include <inttypes.h>

@@ -10,6 +10,7 @@
  */
 #include "elf/cfi.h"
 
+#include "base/array.h"
 #include "base/u64map.h"
 #include "elf/cfi_program.h"
 
@@ -47,22 +48,12 @@ static void reader_done(struct reader *r)
 	pp_u64map_done(&r->by_offset);
 }
 
-static int grow(void **array, size_t *cap, size_t len, size_t item, size_t max)
+/* Makes room for one more. */
+static int grow(void *array, size_t *cap, size_t len, size_t item, size_t max)
 {
-	size_t want = *cap ? *cap * 2 : 64;
-	void *p;
+	int r = pp_array_grow(array, cap, len + 1, item, max);
 
-	if (len < *cap)
-		return 0;
-	if (len >= max)
-		return -E2BIG;
-	want = MIN(want, max);
-	p = realloc(*array, want * item);
-	if (!p)
-		return -ENOMEM;
-	*array = p;
-	*cap = want;
-	return 0;
+	return r == -ENOSPC ? -E2BIG : r;
 }
 
 /* The section by its name or, in a file without section headers, by the search table's segment. */
@@ -177,7 +168,7 @@ static int get_cie(struct reader *r, uint64_t offset, uint32_t *ret)
 		*ret = (uint32_t)known;
 		return 0;
 	}
-	ret2 = grow((void **)&r->cies, &r->cap_cies, r->nr_cies, sizeof(*r->cies), CIES_MAX);
+	ret2 = grow(&r->cies, &r->cap_cies, r->nr_cies, sizeof(*r->cies), CIES_MAX);
 	if (ret2 < 0)
 		return ret2;
 	cie = &r->cies[r->nr_cies];
@@ -218,7 +209,7 @@ static int add_fde(struct reader *r, struct pp_cursor c, uint64_t cie_offset)
 	f.end = f.start + len;
 	f.code = (uint32_t)(c.p - r->bytes);
 	f.code_len = (uint32_t)pp_cursor_left(&c);
-	ret = grow((void **)&r->fdes, &r->cap_fdes, r->nr_fdes, sizeof(f), FDES_MAX);
+	ret = grow(&r->fdes, &r->cap_fdes, r->nr_fdes, sizeof(f), FDES_MAX);
 	if (ret < 0)
 		return ret;
 	r->fdes[r->nr_fdes++] = f;
@@ -280,7 +271,7 @@ int pp_cfi_add_row(struct pp_cfi *cfi, uint64_t address, uint32_t rule)
 		cfi->nr_rows--;
 	if (cfi->nr_rows && cfi->rows[cfi->nr_rows - 1].rule == rule)
 		return 0;
-	r = grow((void **)&cfi->rows, &cfi->cap_rows, cfi->nr_rows, sizeof(*cfi->rows), ROWS_MAX);
+	r = grow(&cfi->rows, &cfi->cap_rows, cfi->nr_rows, sizeof(*cfi->rows), ROWS_MAX);
 	if (r < 0)
 		return r;
 	cfi->rows[cfi->nr_rows++] = (struct pp_cfi_row){ offset, rule };

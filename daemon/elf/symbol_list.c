@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "elf/symbol_list.h"
 
+#include "base/array.h"
+
 int pp_symbol_list_add(struct pp_symbol_list *l, const struct pp_symbol *s)
 {
-	if (l->n == PP_SYMBOLS_MAX)
-		return 0;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 256;
-		struct pp_symbol *v = realloc(l->v, cap * sizeof(*v));
+	int r = pp_array_grow(&l->v, &l->cap, l->n + 1, sizeof(*l->v), PP_SYMBOLS_MAX);
 
-		if (!v)
-			return -ENOMEM;
-		l->v = v;
-		l->cap = cap;
-	}
+	if (r < 0) /* what is too much is left out */
+		return r == -ENOSPC ? 0 : r;
 	l->v[l->n++] = *s;
 	return 0;
 }

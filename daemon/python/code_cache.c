@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "python/code_cache.h"
 
-#include <string.h>
+#include "base/array.h"
 
-#define OBJECTS_FIRST 64
+#include <string.h>
 
 int pp_code_cache_new(struct pp_code_cache **ret)
 {
@@ -96,15 +96,9 @@ int pp_code_cache_add(struct pp_code_cache *c, uint64_t address, uint32_t *ret_i
 {
 	int r;
 
-	if (c->nr == c->cap) {
-		uint32_t cap = MAX(c->cap * 2, (uint32_t)OBJECTS_FIRST);
-		struct pp_code_object *bigger = realloc(c->objects, cap * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		c->objects = bigger;
-		c->cap = cap;
-	}
+	r = pp_array_grow(&c->objects, &c->cap, c->nr + 1, sizeof(*c->objects), UINT32_MAX);
+	if (r < 0)
+		return r;
 	r = pp_u64map_put(&c->addresses, address, c->nr);
 	if (r < 0)
 		return r;

@@ -30,7 +30,8 @@ struct pp_code_cache {
 	struct pp_u64map addresses;	/* address -> index in objects */
 	struct pp_u64map frames;	/* tenant << 32 | place -> frame */
 	struct pp_code_object *objects; /* each address's: an index stays its address's */
-	uint32_t nr, cap;
+	uint32_t nr;
+	size_t cap;
 };
 
 int pp_code_cache_new(struct pp_code_cache **ret);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "python/remaps.h"
 
+#include "base/array.h"
+
 #include <string.h>
 
 void pp_remaps_done(struct pp_remaps *r)
@@ -30,21 +32,8 @@ static uint32_t search(const struct pp_remaps *r, uint64_t start)
 
 static int make_room(struct pp_remaps *r, uint32_t n)
 {
-	uint32_t cap = MAX(r->cap_spans, 4U);
-	struct pp_span *spans;
-
-	while (cap < r->nr_spans + n)
-		cap *= 2;
-	if (cap == r->cap_spans)
-		return 0;
-	if (cap > PP_SPANS_MAX)
-		return -ENOSPC;
-	spans = realloc(r->spans, cap * sizeof(*spans));
-	if (!spans)
-		return -ENOMEM;
-	r->spans = spans;
-	r->cap_spans = cap;
-	return 0;
+	return pp_array_grow(&r->spans, &r->cap_spans, r->nr_spans + n, sizeof(*r->spans),
+			     PP_SPANS_MAX);
 }
 
 /* Puts [start, end) in place of what overlaps it; of that, what sticks out stays. */

@@ -28,7 +28,8 @@ struct pp_span {
 
 struct pp_remaps {
 	struct pp_span *spans; /* mappings known, by address, without overlaps */
-	uint32_t nr_spans, cap_spans;
+	uint32_t nr_spans;
+	size_t cap_spans;
 	uint32_t nr;
 	struct pp_remap *list; /* oldest first */
 	bool keep_all;	       /* those over nothing known are remembered, too */

@@ -6,6 +6,7 @@
  */
 #include "trace/tables.h"
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "trace/bpf.h"
 #include "trace/rulebook.h"
@@ -195,15 +196,9 @@ static void give_back(struct pp_tables *s, const struct dropped *d)
  * early. */
 static void drop_later(struct pp_tables *s, uint32_t unit, uint32_t n, int slot)
 {
-	if (s->nr_dropped == s->dropped_cap) {
-		size_t cap = MAX(s->dropped_cap * 2, (size_t)16);
-		struct dropped *bigger = realloc(s->dropped, cap * sizeof(*bigger));
-
-		if (!bigger)
-			return;
-		s->dropped = bigger;
-		s->dropped_cap = cap;
-	}
+	if (pp_array_grow(&s->dropped, &s->dropped_cap, s->nr_dropped + 1, sizeof(*s->dropped),
+			  SIZE_MAX) < 0)
+		return;
 	s->dropped[s->nr_dropped++] = (struct dropped){ pp_now_ns(), unit, n, slot };
 	if (slot >= 0)
 		s->table_units_settling += n;
