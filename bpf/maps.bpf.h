@@ -182,6 +182,14 @@ struct {
 	__array(values, struct pp_chunk_map);
 } store SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct pp_drain);
+} drain SEC(".maps");
+
 /* Sample records; bytes set at load (a power of two). */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -373,6 +373,12 @@ struct pp_filter_entry {
 	__u32 tree; /* bit n: and its descendants */
 };
 
+/* How records reach the daemon (map `drain`). */
+struct pp_drain {
+	__u32 asleep; /* the daemon waits to be woken by the next one; BPF resets it */
+	__u32 pad;
+};
+
 /* What the kernel calls one of its functions: NAME, or NAME [MODULE]; of an address in none the
  * number, as 0xADDRESS (map `kernel_name`). Its names have 512 bytes, a module's 56. */
 struct pp_kernel_name {

@@ -53,6 +53,19 @@ static __always_inline void count(__u32 set, __u32 what, __u64 n)
 		c->counts[set][what] += n;
 }
 
+/* A daemon that drains the ring by time needs no waking, which costs more than a walk. One that has
+ * gone to sleep is woken once. */
+static __always_inline __u64 wakeup(void)
+{
+	__u32 zero = 0;
+	struct pp_drain *d = bpf_map_lookup_elem(&drain, &zero);
+
+	if (!d || !d->asleep)
+		return BPF_RB_NO_WAKEUP;
+	d->asleep = 0;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 /* Ends the sample: hands it to the ring and the CPU's walk to the next. */
 static __always_inline int emit(struct pp_walk *w)
 {
@@ -64,7 +77,7 @@ static __always_inline int emit(struct pp_walk *w)
 		w->sample.end = PP_END_PYTHON;
 	if (size > sizeof(w->sample) + sizeof(w->pcs))
 		size = sizeof(w->sample) + sizeof(w->pcs);
-	if (bpf_ringbuf_output(&ring, &w->sample, size, BPF_RB_NO_WAKEUP))
+	if (bpf_ringbuf_output(&ring, &w->sample, size, wakeup()))
 		count(set, PP_COUNT_RING_FULL, 1);
 	else
 		count(set, PP_COUNT_SENT, 1);

@@ -39,6 +39,7 @@ enum {
 
 enum {
 	BPF_RB_NO_WAKEUP = 1,
+	BPF_RB_FORCE_WAKEUP = 2,
 };
 
 /* ABI: the saved user registers on x86-64, in the order of the kernel's entry code. */

@@ -209,13 +209,16 @@ static void drain(void *userdata)
 	pp_manager_pump(userdata);
 }
 
-static uint64_t pending(void *userdata, uint64_t time_ns)
+uint64_t pp_manager_pending(const struct pp_manager *m, uint64_t time_ns)
 {
-	struct pp_manager *m = userdata;
-
 	return pp_files_pending(m->files, time_ns) + pp_pythons_pending(m->pythons, time_ns) +
 	       pp_codes_pending(m->codes, time_ns) + pp_kernel_pending(m->kernel, time_ns) +
 	       (m->up_to_ns < time_ns ? 1 : 0);
+}
+
+static uint64_t pending(void *userdata, uint64_t time_ns)
+{
+	return pp_manager_pending(userdata, time_ns);
 }
 
 static int set_frequency(void *userdata, unsigned int hz)

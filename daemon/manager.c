@@ -30,6 +30,8 @@
 #define DRAIN_SLOW_USEC	   (100 * USEC_PER_MSEC) /* up to FAST_FREQUENCY: 50 samples a CPU */
 #define DRAIN_FAST_USEC	   (10 * USEC_PER_MSEC)	 /* above: 100 samples a CPU, of up to 2 KB */
 #define FAST_FREQUENCY	   500			 /* Hz, of all sets together */
+#define QUIET_DRAINS	   10			 /* in a row that found nothing: it may sleep */
+#define DRAIN_IDLE_USEC	   (1 * USEC_PER_SEC)	 /* what is due by time is due every second */
 #define STARTING_NS	   (2 * NSEC_PER_SEC)	 /* first samples say what to load: no waiting */
 #define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC)	 /* an exec is a burst of records */
 #define PERFMAPS_BYTES	   (128 * MIB)
@@ -39,6 +41,11 @@
 
 /* ---- The loop -------------------------------------------------------------------------------- */
 
+/*
+ * The rings are drained by time, as a wake-up costs more than a walk: often enough that they hold
+ * what comes meanwhile. Where nothing comes, on a machine that idles, the loop sleeps until the
+ * kernel wakes it for the next sample, or for a second: then there are windows to be closed.
+ */
 static uint64_t drain_interval(const struct pp_manager *m)
 {
 	bool fast = pp_sessions_rate(m->sessions) > FAST_FREQUENCY ||
@@ -52,6 +59,41 @@ static uint64_t drain_interval(const struct pp_manager *m)
 static void set_time(sd_event_source *s, uint64_t usec)
 {
 	(void)sd_event_source_set_time(s, pp_now_ns() / NSEC_PER_USEC + usec);
+}
+
+/* Whether there is nothing to be done before something happens. */
+static bool may_sleep(const struct pp_manager *m)
+{
+	return m->quiet >= QUIET_DRAINS && !pp_manager_pending(m, m->up_to_ns) &&
+	       !pp_unwind_waits(m->unwind);
+}
+
+static void set_drain_timer(struct pp_manager *m)
+{
+	m->asleep = may_sleep(m);
+	set_time(m->drain_timer, m->asleep ? DRAIN_IDLE_USEC : drain_interval(m));
+	if (!m->asleep)
+		return;
+	pp_bpf_sleep(m->bpf);
+	(void)sd_event_source_set_enabled(m->ring_io, SD_EVENT_ONESHOT);
+}
+
+void pp_manager_stir(struct pp_manager *m)
+{
+	m->quiet = 0;
+	if (!m->asleep)
+		return;
+	m->asleep = false;
+	(void)sd_event_source_set_enabled(m->ring_io, SD_EVENT_OFF);
+	set_time(m->drain_timer, drain_interval(m));
+}
+
+/* A sample came while the loop slept: more will, until the next drain. */
+static int on_ring_io(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_t events,
+		      void *userdata)
+{
+	pp_manager_stir(userdata);
+	return 0;
 }
 
 void pp_manager_rate_changed(struct pp_manager *m)
@@ -71,6 +113,7 @@ static int on_callers(_unused_ sd_event_source *s, void *userdata)
 	struct pp_manager *m = userdata;
 
 	m->callers_ns = pp_now_ns();
+	m->callers_asked_ns = 0;
 	if (!m->resting)
 		return 0;
 	m->resting = false;
@@ -81,8 +124,14 @@ static int on_callers(_unused_ sd_event_source *s, void *userdata)
 /* After a pump: whether it rests. */
 static bool rest(struct pp_manager *m)
 {
-	(void)sd_event_source_set_enabled(m->callers, SD_EVENT_ONESHOT);
-	m->resting = pp_now_ns() > m->callers_ns + CALLERS_WAIT_NS;
+	uint64_t now_ns = pp_now_ns();
+
+	/* That they are asked is a turn of the loop more: not after every pump. */
+	if (!m->callers_asked_ns && now_ns > m->callers_ns + CALLERS_WAIT_NS / 2) {
+		m->callers_asked_ns = now_ns;
+		(void)sd_event_source_set_enabled(m->callers, SD_EVENT_ONESHOT);
+	}
+	m->resting = m->callers_asked_ns && now_ns > m->callers_asked_ns + CALLERS_WAIT_NS / 2;
 	if (!m->resting)
 		return false;
 	set_time(m->drain_timer, REST_USEC);
@@ -95,15 +144,15 @@ static bool rest(struct pp_manager *m)
 static int on_drain_timer(sd_event_source *s, _unused_ uint64_t usec, void *userdata)
 {
 	struct pp_manager *m = userdata;
-
 	bool rested = m->resting;
 
+	m->quiet++;
 	pp_manager_pump(m);
 	if (rest(m))
 		return 0;
 	if (rested)
 		(void)sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
-	set_time(s, drain_interval(m));
+	set_drain_timer(m);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
@@ -151,6 +200,9 @@ static int add_sources(struct pp_manager *m)
 	    (r = sd_event_add_signal(m->event, &m->sigint, SIGINT, on_stop, m)) < 0 ||
 	    (r = sd_event_add_io(m->event, &m->life_io, pp_sideband_fd(m->sideband), EPOLLIN,
 				 on_life_io, m)) < 0 ||
+	    (r = sd_event_add_io(m->event, &m->ring_io, pp_bpf_ring_fd(m->bpf), EPOLLIN, on_ring_io,
+				 m)) < 0 ||
+	    (r = sd_event_source_set_enabled(m->ring_io, SD_EVENT_OFF)) < 0 ||
 	    (r = sd_event_add_time_relative(m->event, &m->life_timer, CLOCK_MONOTONIC, 0, accuracy,
 					    on_life_timer, m)) < 0 ||
 	    (r = sd_event_source_set_enabled(m->life_timer, SD_EVENT_OFF)) < 0 ||
@@ -344,6 +396,7 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	sd_event_source_unref(m->drain_timer);
 	sd_event_source_disable_unref(m->callers);
 	sd_event_source_unref(m->life_io);
+	sd_event_source_disable_unref(m->ring_io);
 	m->life_timer = sd_event_source_unref(m->life_timer);
 	sd_event_source_unref(m->sigterm);
 	sd_event_source_unref(m->sigint);

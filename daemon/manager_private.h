@@ -28,7 +28,8 @@ struct pp_unwind;
 struct pp_manager {
 	struct pp_manager_config config;
 	sd_event *event;
-	sd_event_source *drain_timer, *life_io, *life_timer, *sigterm, *sigint, *callers;
+	sd_event_source *drain_timer, *life_io, *life_timer, *sigterm, *sigint, *callers,
+		*ring_io; /* off, but while there is nothing to drain */
 
 	/* From the kernel up. */
 	struct pp_bpf *bpf;
@@ -56,8 +57,11 @@ struct pp_manager {
 	size_t scans;	     /* with the reader */
 
 	uint64_t started_ns, second_ns, minute_ns, cpus_ns;
-	uint64_t callers_ns; /* when callers last had their turn */
-	bool resting;	     /* the pump waits until they have */
+	uint64_t callers_ns;	   /* when callers last had their turn */
+	uint64_t callers_asked_ns; /* since when the next is due, or 0 */
+	bool resting;		   /* the pump waits until they have */
+	unsigned int quiet;	   /* drains in a row that found nothing */
+	bool asleep;		   /* until the ring or a second wakes the loop */
 	uint64_t samples, complete;
 	struct pp_turn turn;
 	uint64_t ends[PP_END_MAX];
@@ -82,6 +86,10 @@ void pp_manager_unref_process(void *userdata, uint64_t id);
 void pp_manager_swept(void *userdata, struct pp_store *store);
 
 void pp_manager_pump(struct pp_manager *m);
+/* Samples up to time_ns, or names of theirs, are still to come. */
+uint64_t pp_manager_pending(const struct pp_manager *m, uint64_t time_ns);
+/* The pump found something: the loop is not to sleep. */
+void pp_manager_stir(struct pp_manager *m);
 /* Something came that stacks wait for: not only with the next drain. */
 void pp_manager_pump_soon(struct pp_manager *m);
 /* Sets were opened or closed, or changed their rate. */

@@ -196,13 +196,15 @@ static void every_second(struct pp_manager *m, uint64_t now_ns)
 void pp_manager_pump(struct pp_manager *m)
 {
 	uint64_t now_ns = pp_now_ns();
+	int drained;
 
 	if (pp_sideband_read(m->sideband, &m->life, &m->nr_life) < 0)
 		m->nr_life = 0;
 	m->next_life = 0;
 	m->up_to_ns = now_ns;
 	take_early(m);
-	if (pp_bpf_drain(m->bpf, on_sample, m) < 0)
+	drained = pp_bpf_drain(m->bpf, on_sample, m);
+	if (drained < 0)
 		pp_count(PP_C_sample_malformed);
 	take_life_up_to(m, UINT64_MAX);
 	pp_sessions_book_losses(m->sessions);
@@ -214,4 +216,6 @@ void pp_manager_pump(struct pp_manager *m)
 	pp_kernel_tick(m->kernel, now_ns);
 	pp_store_tend(m->store);
 	every_second(m, now_ns);
+	if (drained || m->nr_life || m->early.len)
+		pp_manager_stir(m);
 }

@@ -312,6 +312,11 @@ void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns)
 	pp_tables_settle(u->tables, u->nr_queue ? MIN(u->queue[0].since_ns, now_ns) : now_ns);
 }
 
+bool pp_unwind_waits(const struct pp_unwind *u)
+{
+	return u->nr_queue;
+}
+
 /* BPF has given the child what the parent had at that instant; the next sync makes it what the
  * parent has now, in case that changed in between. */
 void pp_unwind_forked(struct pp_unwind *u, struct pp_process *parent, struct pp_process *child)

@@ -32,6 +32,9 @@ void pp_unwind_want(struct pp_unwind *u, struct pp_process *p);
 /* Installs what changed; up_to_ns: life-cycle records up to then have been applied. */
 void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns);
 
+/* Whether there is more to install. */
+bool pp_unwind_waits(const struct pp_unwind *u);
+
 /* Life of processes and objects (hooks of proc/processes.h and files.h). */
 void pp_unwind_forked(struct pp_unwind *u, struct pp_process *parent, struct pp_process *child);
 /* By an exit or an exec. */

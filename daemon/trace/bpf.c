@@ -22,6 +22,7 @@ struct pp_bpf {
 	uint64_t *counts; /* [cpu][set][what], read-only */
 	size_t counts_len;
 	uint32_t *rules;
+	struct pp_drain *drain;
 	unsigned int nr_chunks;
 	/* of the drain in progress */
 	pp_sample_fn fn;
@@ -107,7 +108,8 @@ static int map_memory(struct pp_bpf *b)
 	b->counts = map_array(bpf_map__fd(skel->maps.counts), b->counts_len, PROT_READ);
 	b->rules = map_array(bpf_map__fd(skel->maps.rules), PP_RULES_MAX * sizeof(uint32_t),
 			     PROT_READ | PROT_WRITE);
-	if (!b->counts || !b->rules)
+	b->drain = map_array(bpf_map__fd(skel->maps.drain), PAGE, PROT_READ | PROT_WRITE);
+	if (!b->counts || !b->rules || !b->drain)
 		return -errno;
 	b->ring = ring_buffer__new(bpf_map__fd(skel->maps.ring), on_record, b, NULL);
 	return b->ring ? 0 : -errno;
@@ -164,6 +166,8 @@ struct pp_bpf *pp_bpf_free(struct pp_bpf *b)
 		munmap(b->counts, b->counts_len);
 	if (b->rules)
 		munmap(b->rules, PP_RULES_MAX * sizeof(uint32_t));
+	if (b->drain)
+		munmap(b->drain, PAGE);
 	pyprof_bpf__destroy(b->skel);
 	free(b);
 	return NULL;
@@ -201,6 +205,16 @@ int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata)
 	b->fn = fn;
 	b->userdata = userdata;
 	return ring_buffer__consume(b->ring);
+}
+
+int pp_bpf_ring_fd(const struct pp_bpf *b)
+{
+	return bpf_map__fd(b->skel->maps.ring);
+}
+
+void pp_bpf_sleep(struct pp_bpf *b)
+{
+	__atomic_store_n(&b->drain->asleep, 1, __ATOMIC_SEQ_CST);
 }
 
 int pp_bpf_set_filter(struct pp_bpf *b, unsigned int set, enum pp_filter filter)

@@ -36,6 +36,14 @@ uint64_t pp_bpf_counts(const struct pp_bpf *b, unsigned int set, enum pp_count w
 typedef void (*pp_sample_fn)(void *userdata, const struct pp_sample *s);
 int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata);
 
+/*
+ * Whoever drains by time and finds nothing for long may sleep: the next record makes this
+ * descriptor readable, once, at any time after pp_bpf_sleep(). In a rare case, that of a record
+ * which is being sent at this very moment, only the one after it does.
+ */
+int pp_bpf_ring_fd(const struct pp_bpf *b);
+void pp_bpf_sleep(struct pp_bpf *b);
+
 /* What a set samples. */
 int pp_bpf_set_filter(struct pp_bpf *b, unsigned int set, enum pp_filter filter);
 /* Adds a process (and, with tree, its descendants to come) for a PP_FILTER_PIDS set; removes it. */
