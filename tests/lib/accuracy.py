@@ -96,15 +96,18 @@ class Program:
     def show(self):
         """Percent right, and of how many samples; the totals of each version."""
 
+        def line(text):
+            print(f"#: {text}", flush=True)
+
         def row(label, texts):
-            pyprof.diagnose(f"| {label:18} |" + "".join(f" {text:>15} |" for text in texts))
+            line("| {:18} |{}".format(label, "".join(f" {text:>15} |" for text in texts)))
 
         def of_version(version):
             return [tally for (_name, v), tally in self.table.items() if v == version]
 
         versions = self.versions
         row("% right (samples)", versions)
-        pyprof.diagnose(f"|{'-' * 20}|" + f"{'-' * 16}:|" * len(versions))
+        line(f"|{'-' * 20}|" + f"{'-' * 16}:|" * len(versions))
         for name in self.names:
             cells = [self.table.get((name, version)) for version in versions]
             row(name, [f"{c.percent():.2f} ({c.samples})" if c else "-" for c in cells])
