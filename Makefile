@@ -117,8 +117,8 @@ KERNELS ?= 5.10 6.1 6.12 7
 
 # ---- Goals ------------------------------------------------------------------------------------
 
-.PHONY: all programs unit fuzzers benches deps run test test-kernels test-hostile bench lint format fuzz \
-	install uninstall clean help
+.PHONY: all programs unit fuzzers benches deps run test test-long test-hostile test-kernels bench lint \
+	format fuzz install uninstall clean help
 
 # The checkout's owner builds, also when root asks (sudo make ...).
 OWNER := $(shell stat -c %u .)
@@ -154,15 +154,18 @@ test:
 	$(Q)+$(MAKE_AS_OWNER) FUZZ=1 fuzzers
 	$(Q)BUILD=$(B) tests/run $(T)
 
+test-long:
+	$(Q)tests/lib/deps install test
+	$(Q)+$(MAKE_AS_OWNER) programs
+	$(Q)BUILD=$(B) LONG=1 tests/run $(or $(T),integration accuracy hostile)
+
 test-kernels:
 	$(Q)tests/lib/deps install kernels
 	$(Q)+$(MAKE_AS_OWNER) programs
 	$(Q)BUILD=$(B) KERNELS='$(KERNELS)' tests/run vm
 
 test-hostile:
-	$(Q)tests/lib/deps install test
-	$(Q)+$(MAKE_AS_OWNER) programs
-	$(Q)BUILD=$(B) HOSTILE_LONG=1 tests/run hostile
+	$(Q)+$(MAKE) test-long T=hostile
 
 bench:
 	$(Q)tests/lib/deps install test
@@ -186,8 +189,9 @@ help:
 	'make deps          install the packages that building and testing need (root), nothing else' \
 	'make run           install what is missing, build, show the daemon at work on a demo (root)' \
 	'make test          install what is missing, build, run every test (root); T=PATTERN selects' \
+	'make test-long     the same with every cell of the tables, each attack alone (root); T=PATTERN' \
+	'make test-hostile  the attacks of test-long' \
 	'make test-kernels  boot Debian kernels 5.10 to 7.x under qemu and run the daemon there' \
-	'make test-hostile  attack the daemon, with the attacks that take long as well (root)' \
 	'make bench         measure the cost of a walk, the daemon and its tables (root)' \
 	'make fuzz          fuzz every target for FUZZ_SECONDS (600) each' \
 	'make lint          formatting, clang-tidy, shellcheck, layering' \

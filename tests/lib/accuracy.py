@@ -4,9 +4,17 @@
 A sample is right if its stack reaches the thread's root and its Python frames are, all of them
 and in order, a chain that the program can have (see truth.py). At least 99.9% must be; none may be
 wrong. The first 100 ms of each process are left out. A table of all figures ends the output.
+
+`make test` records for a second, and half of the cells. Of the CPythons that have trampolines, each
+workload runs on two with them (test_python) and on the two others without (test_interp), so between
+them every workload runs on every version; of the older ones it runs on two. Which two goes through
+all pairs of versions from workload to workload, so every version has about half of the workloads of
+each program. `make test-long`, and a version or workload named as an argument, run all cells for
+longer.
 """
 
 import concurrent.futures
+import itertools
 import sys
 import time
 
@@ -14,7 +22,8 @@ import pyprof
 import truth
 
 HERTZ = 999
-SAMPLES_MIN = 2000
+SHORT_SECONDS = 1
+SHORT_SAMPLES_MIN = 600
 RECORDINGS_MAX = 8  # a busy machine gives a workload less than a CPU
 PERCENT_MIN = 99.9
 SETTLE_SECONDS = 0.1  # the target is stated for what comes after the first 100 ms
@@ -22,28 +31,52 @@ SETTLE_SECONDS = 0.1  # the target is stated for what comes after the first 100 
 # Two at a time: each keeps about one CPU busy, and two sessions of one rate share a sampling set.
 AT_ONCE = 2
 
+WORKLOADS = (
+    "nested", "recursion", "generators", "callbacks", "extensions", "raising", "threads", "tasks",
+    "forked", "spawned", "decorated", "bodies", "instances", "foreign", "released", "replaced",
+    "made",
+)  # fmt: skip
+
+
+def two_of(versions, name):
+    """Those on which `make test` runs a workload; neighbours in WORKLOADS get different ones."""
+    pairs = list(itertools.combinations(versions, 2)) or [tuple(versions)]
+    return pairs[WORKLOADS.index(name) % len(pairs)]
+
 
 class Program:
     """An accuracy program: workloads on versions, a test each."""
 
     def __init__(
-        self, versions, names, *, seconds, start, samples=SAMPLES_MIN, since=None, percent=None
+        self, versions, names, *, seconds, samples, start, short, since=None, percent=None
     ):
-        """start: (name) -> how to start it. since: the first version that can run a workload.
-        percent: what a version must reach instead of PERCENT_MIN.
+        """seconds: of a recording, samples: that there must be of a cell, but for `make test`.
+        start: (name) -> how to start it. short: (name, versions) -> those of `make test`, of the
+        versions that can run the workload. since: the first that can. percent: what a version must
+        reach instead of PERCENT_MIN.
         """
         self.versions = [v for v in versions if v in sys.argv] or versions
         self.names = [n for n in names if n in sys.argv] or names
+        self.whole = pyprof.LONG or len(sys.argv) > 1
         self.seconds = seconds
         self.samples = samples
+        self.short = short
         self.since = since or {}
         self.percent = percent or {}
         self.start = start
         self.tap = pyprof.Tap()
         self.table = {}
 
-    def measure(self, daemon, version, name):
-        """Runs the workload, records it, judges every sample."""
+    def cells(self):
+        """(version, name) of each cell to be measured; what a version cannot run is skipped."""
+        for name in self.names:
+            since = self.since.get(name)
+            able = [v for v in self.versions if not since or minor(v) >= minor(since)]
+            for version in self.versions if self.whole else self.short(name, able):
+                yield version, name
+
+    def measure(self, daemon, version, name, seconds, samples):
+        """Runs the workload, records it until there are enough samples, judges each."""
         python = pyprof.python(version)
         known = truth.learn(python, name, daemon.work)
         how = self.start(name)
@@ -53,9 +86,9 @@ class Program:
             stacks = []
             for _ in range(RECORDINGS_MAX):
                 stacks += daemon.record(
-                    "-p", program.pid, "--tree", "-d", self.seconds, "-F", HERTZ
+                    "-p", program.pid, "--tree", "-d", seconds, "-F", HERTZ
                 )
-                if pyprof.samples_of(stacks) >= self.samples:
+                if pyprof.samples_of(stacks) >= samples:
                     break
         return truth.Tally(known, stacks)
 
@@ -64,32 +97,34 @@ class Program:
         least = self.percent.get(version, PERCENT_MIN)
         return tally.percent() < least and not tally.count[truth.WRONG]
 
-    def check(self, version, tally):
+    def check(self, version, tally, samples):
         if tally.faults:
             pyprof.diagnose(tally.report())
         pyprof.expect(
             not tally.count[truth.WRONG] and not self.falls_short(version, tally),
             f"{tally.percent():.2f}% right, {tally.count[truth.WRONG]} wrong",
         )
-        pyprof.expect(
-            tally.samples >= self.samples, f"only {tally.samples} samples, not {self.samples}"
-        )
+        pyprof.expect(tally.samples >= samples, f"only {tally.samples} samples, not {samples}")
 
     def cell(self, daemon, version, name):
         def run():
             since = self.since.get(name)
             if since and minor(version) < minor(since):
                 raise pyprof.Skip(f"its syntax is that of CPython {since}")
-            tally = self.measure(daemon, version, name)
+            long = self.seconds, self.samples
+            seconds, samples = long if self.whole else (SHORT_SECONDS, SHORT_SAMPLES_MIN)
+            tally = self.measure(daemon, version, name, seconds, samples)
             if self.falls_short(version, tally):
-                # Two samples in 2000 decide, and the machine has neighbours: what is cut short
-                # again is cut short. A wrong stack is wrong the first time.
+                # A sample or two decide, and the machine has neighbours: what is cut short again,
+                # of as many samples as there ever are, is cut short. A wrong stack is wrong the
+                # first time.
                 pyprof.diagnose(
                     f"measured again: {tally.percent():.2f}% right\n{tally.report()}"
                 )
-                tally = self.measure(daemon, version, name)
+                seconds, samples = long
+                tally = self.measure(daemon, version, name, seconds, samples)
             self.table[name, version] = tally
-            self.check(version, tally)
+            self.check(version, tally, samples)
 
         self.tap.run(f"{name} on CPython {version}", run)
 
@@ -119,7 +154,7 @@ class Program:
 
     def run(self, more=lambda tap, daemon: None):
         """Every cell; more() adds tests of what has happened to the daemon meanwhile."""
-        cells = [(version, name) for version in self.versions for name in self.names]
+        cells = sorted(self.cells(), key=lambda cell: self.versions.index(cell[0]))
         try:
             with pyprof.Daemon() as daemon:
                 with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:

@@ -37,6 +37,9 @@ INTERFACE = "io.pyprof.Profiler"
 
 VERSIONS = ("3.12", "3.13", "3.14", "3.15")
 
+# Also what takes long (`make test-long`).
+LONG = bool(os.environ.get("LONG"))
+
 # Generous: a machine that builds something else beside the tests is slow, not broken.
 START_SECONDS = 30
 STOP_SECONDS = 15
