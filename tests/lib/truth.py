@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Judges stacks against a workload's truth (see tests/workloads/workload.py for what that is)."""
 
+import bisect
 import collections
 import json
 import os
@@ -96,6 +97,8 @@ class Truth:
         """The recorded chains that this is, inlined __init__s put back; [] if it is none."""
         if level is None:
             level = self.trie
+            if not self.inits:
+                return self.seen_whole(chain)
         if not chain:
             return [before]
         found = []
@@ -107,14 +110,27 @@ class Truth:
                 found += self.seen(chain, level[init], (*before, init))
         return found
 
+    def seen_whole(self, chain):
+        """The same where no __init__ is inlined; [] if it is none."""
+        level = self.trie
+        for frame in chain:
+            level = level.get(normal(frame))
+            if level is None:
+                return []
+        return [tuple(chain)]
+
+    def first_unseen(self, chain):
+        """The first frame of an unseen chain with which it is that."""
+        ends = range(1, len(chain) + 1)
+        return chain[bisect.bisect(ends, 0, key=lambda end: not self.seen(chain[:end]))]
+
     def possible(self, chain):
         """(whether frames were put back, why a chain of QUALNAME:FILE is not a true one or None)"""
         if not chain:
             return False, "no Python frame"
         seen = self.seen(chain)
         if not seen:
-            end = next(end for end in range(1, len(chain) + 1) if not self.seen(chain[:end]))
-            return False, f"never seen by the interpreter, from {chain[end - 1]} on"
+            return False, f"never seen by the interpreter, from {self.first_unseen(chain)} on"
         for whole in seen:
             if walks(self.nodes, self.own_names(whole)):
                 return len(whole) > len(chain), None
