@@ -25,11 +25,19 @@ def outer():
     return work()
 
 
-def spin(seconds=600):
+def burst(seconds=0.03):
     import time
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
         outer()
+
+
+def spin():
+    # Many of these run at the same time: each leaves the CPUs to the others for a while.
+    import time
+    while True:
+        burst()
+        time.sleep(0.3)
 """
 exec(WORK)  # the same functions for a subinterpreter, which gets them as text
 
@@ -46,11 +54,14 @@ def plain():
 
 def late():
     """Trampolines come on while the main loop runs."""
-    end = time.monotonic() + 1
+    burst(0.3)
+    on = False
     while True:
         outer()
-        if end and time.monotonic() > end:
-            end = None
+        burst()
+        time.sleep(0.3)
+        if not on:
+            on = True
             sys.activate_stack_trampoline("perf")
             ready()
 
@@ -68,7 +79,7 @@ def threads():
 def deactivated():
     """They are turned off again."""
     sys.activate_stack_trampoline("perf")
-    spin(1)
+    burst(0.5)
     sys.deactivate_stack_trampoline()
     ready()
     spin()

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-ROUND_SECONDS = 0.1
+ROUND_SECONDS = 0.05
 KEPT = 20  # functions made; older ones are let go
 
 ended = threading.Event()
