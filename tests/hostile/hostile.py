@@ -18,8 +18,14 @@ Whatever a row says of itself, during the attack and after it:
   it, the attacker. It is a perf map that
   names every place where a trampoline may lie, so a reader that takes it in shows its name;
 - the counters that the row names have risen, and `ps` and `doctor` say what it says they must.
+
+In `make test`, neighbouring rows that are `beside` others attack at the same time, up to BESIDE of
+them, and what is not said of one process is judged of all: their counters have risen by the sum. If
+any of it is wrong, that is a failure, and each of them attacks alone as well, to tell whose it is.
+In `make test-long` each row attacks alone, and those that take `long` do as well.
 """
 
+import collections
 import contextlib
 import ctypes
 import json
@@ -32,6 +38,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
@@ -56,13 +63,14 @@ TURN_USEC = 50000
 HERTZ = 499
 NAMED = 0.999
 
-# Also the rows that take long.
-LONG = bool(os.environ.get("HOSTILE_LONG"))
+# Rows that attack at the same time: each leaves the bystander a share of the CPUs.
+BESIDE = 8
 
 READY_SECONDS = 120  # an attack may have gigabytes to lay out first
 
 BYSTANDER = 64000
 ATTACKERS = 64001  # the first row's user; no system gives these numbers out
+AGAIN = 400  # further on: the user of a row that attacks once more, whose home is empty
 
 # What an attacker may use, beyond being one process among others.
 LIMITS = ("--nproc=4096", f"--as={4 << 30}", f"--fsize={16 << 30}", "--nofile=4096", "--core=0")
@@ -85,6 +93,7 @@ class Row:
     def __init__(
         self, title, attack, *arguments, counters=None, problem=None, seconds=3, before=None,
         file_problem=None, check=None, after=None, fuse=None, group=False, limits=LIMITS, long=False,
+        beside=False,
     ):  # fmt: skip
         """attack: a file in attacks/, with its arguments. counters: by name, the least rise. problem:
         what `ps` and `doctor` say of the attacker, in part. file_problem: what they say of a file that
@@ -92,7 +101,8 @@ class Row:
         further arguments. check(stage, attack): more to be judged while it runs. after(stage):
         cleans up behind before(). fuse: root mounts a FUSE file over the attacker's perf map ("map") or
         jitdump ("dump"), which is the attacker's to serve. group: it starts in control groups that are
-        its own to divide; they are its last arguments. long: only for `make test-hostile`."""
+        its own to divide; they are its last arguments. long: only for `make test-long`. beside: it uses
+        no more than a CPU and little memory, so that others may attack at the same time."""
         self.title = title
         self.attack = attack
         self.arguments = arguments
@@ -107,6 +117,7 @@ class Row:
         self.group = group
         self.limits = limits
         self.long = long
+        self.beside = beside
 
 
 # ---- What the judgement rests on -----------------------------------------------------------------
@@ -383,6 +394,15 @@ class Judgement:
         if not good:
             self.problems.append(text)
 
+    def add_of(self, title, function, *arguments):
+        """What function(judgement, ...) finds wrong with the row of that title."""
+        own = Judgement()
+        try:
+            function(own, *arguments)
+        except Failed as error:
+            own.add(False, str(error))
+        self.problems += [f"{title}: {problem}" for problem in own.problems]
+
     def deliver(self):
         expect(not self.problems, "\n".join(self.problems))
 
@@ -429,21 +449,30 @@ def judge_file(judgement, stage, row, uid):
             judgement.add(False, f"{what} does not say: {row.file_problem}")
 
 
-def judge_refusal(judgement, stage, row, attack, before):
-    """The counters have risen, and people are told."""
+def judge_counters(judgement, stage, rows, before):
+    """They have risen by what the rows name, together."""
+    least = collections.Counter()
+    for row in rows:
+        least.update(row.counters)
 
-    def risen():
+    def rose():
         now = stage.daemon.counters()
-        return all(now[name] - before[name] >= least for name, least in row.counters.items())
+        return {name: now[name] - before[name] for name in least}
 
     try:
-        pyprof.wait_until(risen, 10, f"{row.counters} to rise")
+        pyprof.wait_until(
+            lambda: all(rise >= least[name] for name, rise in rose().items()), 30, "a rise"
+        )
     except Failed:
-        now = stage.daemon.counters()
-        rose = {name: now[name] - before[name] for name in row.counters}
-        judgement.add(False, f"counters rose by {rose}, not {row.counters}")
+        judgement.add(False, f"counters rose by {rose()}, not {dict(least)}")
+
+
+def judge_row(judgement, stage, row, uid, attack):
+    """What is said of one attacker."""
     if row.problem:
         judge_explanation(judgement, stage, row, attack)
+    if row.file_problem:
+        judge_file(judgement, stage, row, uid)
 
 
 def judge_explanation(judgement, stage, row, attack):
@@ -475,7 +504,7 @@ def is_of_another_daemon(pid, daemon):
         return False
 
 
-def judge_daemon(judgement, stage, watch, attacker):
+def judge_daemon(judgement, stage, watch, attackers):
     status = stage.daemon.call("GetStatus")
     turn = status["longest_turn_usec"]
     judgement.add(watch.problem is None, watch.problem)
@@ -487,7 +516,7 @@ def judge_daemon(judgement, stage, watch, attacker):
     judgement.add(turn <= TURN_USEC, f"a turn of its loop took {turn / 1000:.1f} ms")
     events = [
         event for event in stage.secret.events()
-        if event[0] != attacker and not is_of_another_daemon(event[0], stage.daemon)
+        if event[0] not in attackers and not is_of_another_daemon(event[0], stage.daemon)
     ]  # fmt: skip
     judgement.add(not events, f"the secret was opened or read: {events}")
     judgement.add(SECRET_NAME not in stage.everything(), "what only root may read was shown")
@@ -509,41 +538,110 @@ def wait_ready(attack):
     attack.wait_for("ready")
 
 
-def run_row(stage, row, uid):
-    """Attacks once; Failed with all that was wrong."""
-    judgement = Judgement()
+def start(stage, row, uid):
+    """The attack, started."""
+    extra = row.before(stage, uid) if row.before else ()
+    groups = stage.groups(uid) if row.group else ()
+    arguments = [stage.home(uid), *row.arguments, *(extra or ()), *groups]
+    return stage.run_as(
+        uid, row.attack, arguments=arguments, limits=row.limits, fuse=row.fuse, groups=groups
+    )
+
+
+def run_rows(stage, rows):
+    """Attacks once, by all rows, each with its user, at the same time. Failed with all that was
+    wrong; returns the rows that cannot be run here, with the reason."""
+    judgement, skipped = Judgement(), {}
     before = stage.daemon.counters()
     watch = Watch(stage.daemon)
     watch.start()
     try:
-        extra = row.before(stage, uid) if row.before else ()
-        groups = stage.groups(uid) if row.group else ()
-        arguments = [stage.home(uid), *row.arguments, *(extra or ()), *groups]
-        with stage.run_as(
-            uid, row.attack, arguments=arguments, limits=row.limits, fuse=row.fuse, groups=groups
-        ) as attack:
-            wait_ready(attack)
-            samples = judge_bystander(judgement, stage.record(row.seconds), "during")
-            if row.check:
+        with contextlib.ExitStack() as stack:
+            attacks = []
+            for uid, row in rows:
                 try:
-                    row.check(stage, attack)
-                except Failed as error:
-                    judgement.add(False, str(error))
-            judge_refusal(judgement, stage, row, attack, before)
-            if row.file_problem:
-                judge_file(judgement, stage, row, uid)
+                    attacks.append((row, uid, stack.enter_context(start(stage, row, uid))))
+                except pyprof.Skip as reason:
+                    skipped[row] = reason
+            for row, uid, attack in list(attacks):
+                try:
+                    wait_ready(attack)
+                except pyprof.Skip as reason:
+                    skipped[row] = reason
+                    attacks.remove((row, uid, attack))
+            if not attacks:
+                return skipped
+            seconds = max(row.seconds for row, _uid, _attack in attacks)
+            samples = judge_bystander(judgement, stage.record(seconds), "during")
+            for row, _uid, attack in attacks:
+                if row.check:
+                    judgement.add_of(row.title, lambda _own, r=row, a=attack: r.check(stage, a))
+            judge_counters(judgement, stage, [row for row, _uid, _attack in attacks], before)
+            for row, uid, attack in attacks:
+                judgement.add_of(row.title, judge_row, stage, row, uid, attack)
         judge_bystander(judgement, stage.record(1), "after")
     finally:
         watch.stop()
-        if row.after:
-            row.after(stage)
-    turn = judge_daemon(judgement, stage, watch, attack.pid)
+        for _uid, row in rows:
+            if row.after:
+                row.after(stage)
+    turn = judge_daemon(judgement, stage, watch, {attack.pid for _row, _uid, attack in attacks})
     print(
-        f"#: {row.title}: {samples} samples, turn {turn / 1000:.1f} ms, "
-        f"{watch.rss / MIB:.0f} MiB, reader {watch.children['reader'] / MIB:.0f} MiB, "
+        f"#: {', '.join(row.title for row, _uid, _attack in attacks)}: {samples} samples, "
+        f"turn {turn / 1000:.1f} ms, {watch.rss / MIB:.0f} MiB, "
+        f"reader {watch.children['reader'] / MIB:.0f} MiB, "
         f"worker {watch.children['worker'] / MIB:.0f} MiB", flush=True,
     )  # fmt: skip
     judgement.deliver()
+    return skipped
+
+
+def attack_by(stage, rows):
+    """run_rows(); a new daemon after a failure, for its longest turn, its memory and what it thinks
+    of users are those rows'."""
+    try:
+        return run_rows(stage, rows)
+    except BaseException:
+        stage.stop_daemon()
+        stage.start_daemon()
+        stage.warm_up()
+        raise
+
+
+def run_alone(tap, stage, uid, row):
+    def run():
+        skipped = attack_by(stage, [(uid, row)])
+        if skipped:
+            raise skipped[row]
+
+    tap.run(row.title, run)
+
+
+def run_beside(tap, stage, rows):
+    """Rows that attack at the same time; each alone as well if that fails."""
+    try:
+        skipped = attack_by(stage, rows)
+    except Exception as error:
+        tap.line(False, f"side by side: {', '.join(row.title for _uid, row in rows)}")
+        pyprof.diagnose(error if isinstance(error, Failed) else traceback.format_exc())
+        for uid, row in rows:
+            run_alone(tap, stage, uid + AGAIN, row)
+        return
+    for _uid, row in rows:
+        tap.line(True, row.title, f" # SKIP {skipped[row]}" if row in skipped else "")
+
+
+def together(rows):
+    """The rows in their order, those in one list that attack at the same time."""
+    found, open_ = [], False
+    for uid, row in rows:
+        beside = row.beside and not pyprof.LONG
+        if beside and open_ and len(found[-1]) < BESIDE:
+            found[-1].append((uid, row))
+        else:
+            found.append([(uid, row)])
+        open_ = beside
+    return found
 
 
 def main(rows):
@@ -551,26 +649,16 @@ def main(rows):
     tap = pyprof.Tap()
     chosen = [
         (ATTACKERS + number, row) for number, row in enumerate(rows)
-        if (LONG or not row.long)
+        if (pyprof.LONG or not row.long)
         and (not sys.argv[1:] or any(word in row.title for word in sys.argv[1:]))
     ]  # fmt: skip
-
-    def attack(stage, row, uid):
-        try:
-            run_row(stage, row, uid)
-        except pyprof.Skip:
-            raise
-        except BaseException:
-            # Its longest turn, its memory and what it thinks of users are the last row's.
-            stage.stop_daemon()
-            stage.start_daemon()
-            stage.warm_up()
-            raise
-
     try:
         with Stage() as stage:
-            for uid, row in chosen:
-                tap.run(row.title, lambda row=row, uid=uid: attack(stage, row, uid))
+            for group in together(chosen):
+                if len(group) > 1:
+                    run_beside(tap, stage, group)
+                else:
+                    run_alone(tap, stage, *group[0])
     except pyprof.Skip as reason:
         for _uid, row in chosen[tap.count:]:
             tap.line(True, row.title, f" # SKIP {reason}")
