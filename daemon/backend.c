@@ -70,6 +70,8 @@ static void fill_counters(struct pp_manager *m, struct pp_api_status *ret)
 						    "runs of the sampling programs, all sets" };
 	m->counters[n++] = (struct pp_api_counter){ "bpf_sent", sum(m, PP_COUNT_SENT),
 						    "samples handed to the ring" };
+	m->counters[n++] = (struct pp_api_counter){ "bpf_bytes", pp_bpf_drained_bytes(m->bpf),
+						    "bytes of samples read from the ring" };
 	m->counters[n++] = (struct pp_api_counter){ "bpf_filtered", sum(m, PP_COUNT_FILTERED),
 						    "runs in processes that no session wanted" };
 	m->counters[n++] =

@@ -30,7 +30,7 @@
 #define DRAIN_SLOW_USEC	   (100 * USEC_PER_MSEC) /* up to FAST_FREQUENCY: 50 samples a CPU */
 #define DRAIN_FAST_USEC	   (10 * USEC_PER_MSEC)	 /* above: 100 samples a CPU, of up to 2 KB */
 #define FAST_FREQUENCY	   500			 /* Hz, of all sets together */
-#define QUIET_DRAINS	   10			 /* in a row that found nothing: it may sleep */
+#define QUIET_DRAINS	   3			 /* in a row that found nothing: it may sleep */
 #define DRAIN_IDLE_USEC	   (1 * USEC_PER_SEC)	 /* what is due by time is due every second */
 #define STARTING_NS	   (2 * NSEC_PER_SEC)	 /* first samples say what to load: no waiting */
 #define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC)	 /* an exec is a burst of records */

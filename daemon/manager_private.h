@@ -68,7 +68,7 @@ struct pp_manager {
 
 	/* What the last status call handed out. */
 	struct pp_api_counter truncated[PP_END_MAX];
-	struct pp_api_counter counters[20];
+	struct pp_api_counter counters[24];
 	struct pp_api_cpu *per_cpu;
 	const char *features[8];
 	/* What the last look at a Python handed out. */

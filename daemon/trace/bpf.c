@@ -24,6 +24,7 @@ struct pp_bpf {
 	uint32_t *rules;
 	struct pp_drain *drain;
 	unsigned int nr_chunks;
+	uint64_t drained_bytes;
 	/* of the drain in progress */
 	pp_sample_fn fn;
 	void *userdata;
@@ -47,6 +48,7 @@ static int on_record(void *ctx, void *data, size_t size)
 {
 	struct pp_bpf *b = ctx;
 
+	b->drained_bytes += size;
 	if (is_whole(data, size))
 		b->fn(b->userdata, data);
 	else
@@ -205,6 +207,11 @@ int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata)
 	b->fn = fn;
 	b->userdata = userdata;
 	return ring_buffer__consume(b->ring);
+}
+
+uint64_t pp_bpf_drained_bytes(const struct pp_bpf *b)
+{
+	return b->drained_bytes;
 }
 
 int pp_bpf_ring_fd(const struct pp_bpf *b)

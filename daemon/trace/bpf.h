@@ -35,6 +35,8 @@ uint64_t pp_bpf_counts(const struct pp_bpf *b, unsigned int set, enum pp_count w
  * nothing else about them is. Returns their number or a negative errno. */
 typedef void (*pp_sample_fn)(void *userdata, const struct pp_sample *s);
 int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata);
+/* Of all records so far. */
+uint64_t pp_bpf_drained_bytes(const struct pp_bpf *b);
 
 /*
  * Whoever drains by time and finds nothing for long may sleep: the next record makes this

@@ -1,51 +1,100 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""CPU and memory of the daemon, its children and its BPF programs."""
+"""CPU of the daemon, its children and its BPF programs, with every CPU in Python."""
 
 import os
+import subprocess
 import time
 
 import pyprof
-from rows.measure import Chain, Walk, deep, family_cpu_seconds, family_rss_bytes, measured
+from rows.measure import BENCHES, deep, family_cpu_seconds
+from rows.runtime import Counted, Runs, bpf_object, runs_of
 
-DAEMON_SECONDS = 20
-PYTHONS = 50
+SECONDS = 10
+SETTLE_SECONDS = 4
+# Parts of a measurement, for its spread.
+PARTS = 5
+MANY = 50
+TARGETS = {"cpu": 0.3, 99: 0.3, 19: 0.08}
 
 
-def daemon_rows(daemon, programs, what):
-    """What the daemon and its BPF programs take while these run."""
+class Part:
+    """What was used while so many seconds passed."""
+
+    def __init__(self, daemon, seconds):
+        pid = daemon.process.pid
+        before = self.now(daemon, pid)
+        time.sleep(seconds)
+        after = self.now(daemon, pid)
+        self.wall, self.cpu, self.samples, self.bytes = (b - a for a, b in zip(before, after))
+        self.runs = Runs(self.runs_before, self.runs_after, "sample_")
+        self.all_runs = Runs(self.runs_before, self.runs_after)
+
+    def now(self, daemon, pid):
+        counters = daemon.counters()
+        self.runs_before, self.runs_after = getattr(self, "runs_after", None), runs_of(pid)
+        return (
+            time.monotonic(), family_cpu_seconds(pid), counters["bpf_sent"], counters["bpf_bytes"]
+        )  # fmt: skip
+
+
+def spread(values, form):
+    return f"{form.format(sum(values) / len(values))} ({form.format(min(values))}-{form.format(max(values))})"
+
+
+def empty_program_us(where, hertz):
+    """What the kernel takes for a run of a program that does nothing, on the same machine."""
+    path = bpf_object(where, "empty")
+    program = os.path.join(BENCHES, "bench_get_stack")
+    with subprocess.Popen(
+        [program, path, "0", str(hertz), "4"], stdout=subprocess.DEVNULL
+    ) as running:
+        time.sleep(1)
+        before = runs_of(running.pid)
+        time.sleep(2)
+        runs = Runs(before, runs_of(running.pid))
+    return runs.us
+
+
+def measure(daemon, programs, what, hertz):
+    """Prints the rows of one daemon while these programs run."""
     cpus = len(os.sched_getaffinity(0))
     try:
-        time.sleep(3)
-        pid = daemon.process.pid
-        before, began = family_cpu_seconds(pid), time.monotonic()
-        walked, counted = measured(daemon), daemon.counters()
-        time.sleep(DAEMON_SECONDS)
-        wall = time.monotonic() - began
-        used = family_cpu_seconds(pid) - before
-        walk = Walk(*(b - a for a, b in zip(walked, measured(daemon))))
-        chain = Chain(counted, daemon.counters())
-        status = daemon.call("GetStatus")
-        rss = family_rss_bytes(pid)
+        time.sleep(SETTLE_SECONDS)
+        empty = empty_program_us(daemon.work, hertz) if hertz == 99 else None
+        parts = [Part(daemon, SECONDS / PARTS) for _ in range(PARTS)]
+        turn = daemon.call("GetStatus")["longest_turn_usec"]
     finally:
         for program in programs:
             program.__exit__()
-    in_bpf = walk.nanoseconds / 1e9
-    print(f"99 Hz, {cpus} CPUs, {what}, {wall:.0f} s: {walk}")
-    if chain.frames:
-        print(f"    chains   {chain}")
-    print(f"    daemon   {100 * used / wall / cpus:.3f}% of the machine")
-    print(f"    BPF      {100 * in_bpf / wall / cpus:.3f}% of the machine")
-    maps = status["bpf_bytes"]
-    print(f"    memory   {rss / 2**20:.1f} MiB with children, maps {maps / 2**20:.1f} MiB")
-    print(f"    loop     longest turn {status['longest_turn_usec'] / 1000:.1f} ms", flush=True)
+    cpu = [100 * part.cpu / part.wall for part in parts]
+    share = [
+        100 * (part.cpu + part.all_runs.ns / 1e9) / part.wall / cpus for part in parts
+    ]  # fmt: skip
+    run = [part.runs.us for part in parts]
+    size = sum(part.bytes for part in parts) / max(1, sum(part.samples for part in parts))
+    print(f"{what}, {hertz} Hz, {cpus} CPUs busy, load {os.getloadavg()[0]:.0f}")
+    print(f"    daemon          {spread(cpu, '{:.2f}')}% of one core (at most {TARGETS['cpu']}%)")
+    print(
+        f"    daemon and BPF  {spread(share, '{:.3f}')}% of the machine "
+        f"(at most {TARGETS[hertz]}%)"
+    )
+    beside = f"; an empty program {empty:.1f} us" if empty else ""
+    print(f"    BPF run time    {spread(run, '{:.1f}')} us a sample{beside} (at most 12 us)")
+    print(f"    ring            {size:.0f} bytes a sample")
+    print(f"    loop            longest turn {turn / 1000:.1f} ms", flush=True)
 
 
 def bench_daemon():
     python = pyprof.any_python()
     cpus = len(os.sched_getaffinity(0))
-    with pyprof.Daemon("--measure", frequency=99) as daemon:
-        programs = [deep(python, daemon.work, 8, "calls") for _ in range(cpus)]
-        daemon_rows(daemon, programs, "all busy in Python")
-    with pyprof.Daemon("--measure", frequency=99) as daemon:
-        programs = [deep(python, daemon.work, 30, "calls", options=()) for _ in range(PYTHONS)]
-        daemon_rows(daemon, programs, f"{PYTHONS} Pythons without trampolines, 30 frames deep")
+    with Counted():
+        for hertz in (99, 19):
+            with pyprof.Daemon(frequency=hertz) as daemon:
+                programs = [deep(python, daemon.work, 8, "calls") for _ in range(cpus)]
+                measure(daemon, programs, f"{cpus} Pythons, their stacks' ends changing", hertz)
+        with pyprof.Daemon(frequency=99) as daemon:
+            programs = [deep(python, daemon.work, 8) for _ in range(cpus)]
+            measure(daemon, programs, f"{cpus} Pythons, stable stacks", 99)
+        with pyprof.Daemon(frequency=99) as daemon:
+            programs = [deep(python, daemon.work, 30, "calls", options=()) for _ in range(MANY)]
+            measure(daemon, programs, f"{MANY} Pythons without trampolines, 30 levels", 99)

@@ -68,8 +68,11 @@ def measured(daemon):
 
 
 def family_cpu_seconds(pid):
-    """CPU time of a process and its children that still run."""
+    """CPU time of a process and its children: those that run, and those that have ended."""
     total = pyprof.cpu_seconds(pid)
+    with open(f"/proc/{pid}/stat", encoding="ascii") as source:
+        ended = source.read().rpartition(")")[2].split()[13:15]  # in user mode, in the kernel
+    total += sum(int(ticks) for ticks in ended) / os.sysconf("SC_CLK_TCK")
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as source:
         for child in source.read().split():
             total += family_cpu_seconds(int(child))

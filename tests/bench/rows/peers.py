@@ -87,7 +87,7 @@ def bench_peers():
     """One Python without trampolines, by each; a sample is whole if it is one of the program's stacks."""
     with pyprof.Daemon("--measure", frequency=1) as daemon:
         spy = py_spy(daemon.work)
-        for version in ("3.13", "3.12"):
+        for version in ("3.13",):
             try:
                 python = pyprof.python(version)
             except pyprof.Skip as reason:

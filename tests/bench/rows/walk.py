@@ -8,6 +8,7 @@ import time
 
 import pyprof
 from rows.measure import BENCHES, Walk, deep, measured
+from rows.runtime import bpf_object
 
 # With frame pointers: the fair comparison; without: what most machines run.
 WALK_VERSIONS = ("3.15", "3.13")
@@ -18,22 +19,9 @@ LEVELS = (5, 25)
 HERTZ = (99, 999)
 
 
-def get_stack_object(where):
-    """get_stack.bpf.c, compiled."""
-    path = where / "get_stack.bpf.o"
-    if not os.path.exists(path):
-        source = os.path.join(pyprof.TESTS, "bench", "get_stack.bpf.c")
-        command = [
-            "clang", "-target", "bpf", "-O2", "-g", f"-I{pyprof.ROOT}", "-idirafter",
-            f"/usr/include/{os.uname().machine}-linux-gnu", "-c", "-o", path, source,
-        ]  # fmt: skip
-        subprocess.run(command, check=True)
-    return path
-
-
 def by_get_stack(where, pid, hertz):
     program = os.path.join(BENCHES, "bench_get_stack")
-    arguments = [get_stack_object(where), str(pid), str(hertz), str(WALK_SECONDS)]
+    arguments = [bpf_object(where, "get_stack"), str(pid), str(hertz), str(WALK_SECONDS)]
     text = subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout
     counts = dict(re.findall(r'"(\w+)": (\d+)', text))
     return Walk(int(counts["runs"]), int(counts["frames"]), int(counts["ns"]))
