@@ -152,6 +152,8 @@ static int on_drain_timer(sd_event_source *s, _unused_ uint64_t usec, void *user
 		return 0;
 	if (rested)
 		(void)sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
+	if (pp_manager_is_behind(m))
+		pp_manager_pump_soon(m);
 	set_drain_timer(m);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
@@ -182,7 +184,11 @@ static int on_life_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, vo
 	struct pp_manager *m = userdata;
 
 	pp_manager_pump(m);
-	return rest(m) ? 0 : sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
+	if (rest(m))
+		return 0;
+	if (pp_manager_is_behind(m))
+		pp_manager_pump_soon(m);
+	return sd_event_source_set_enabled(m->life_io, SD_EVENT_ON);
 }
 
 static int on_stop(sd_event_source *s, _unused_ const struct signalfd_siginfo *si,

@@ -52,6 +52,8 @@ struct pp_manager {
 	/* The pump in progress. */
 	const struct pp_life *life;
 	size_t nr_life, next_life;
+	uint64_t read_ns; /* when they were read */
+	uint64_t life_ns; /* spent on them in this pump */
 	uint64_t up_to_ns;
 	struct pp_buf early; /* samples newer than the life-cycle records read so far */
 	size_t scans;	     /* with the reader */
@@ -90,6 +92,8 @@ void pp_manager_pump(struct pp_manager *m);
 uint64_t pp_manager_pending(const struct pp_manager *m, uint64_t time_ns);
 /* The pump found something: the loop is not to sleep. */
 void pp_manager_stir(struct pp_manager *m);
+/* Records have been read that are not applied yet. */
+bool pp_manager_is_behind(const struct pp_manager *m);
 /* Something came that stacks wait for: not only with the next drain. */
 void pp_manager_pump_soon(struct pp_manager *m);
 /* Sets were opened or closed, or changed their rate. */

@@ -3,6 +3,11 @@
  * The pump: life-cycle records and samples, merged by time, and what follows from them. A sample is
  * taken only after every record up to its time; one that is newer than the records read waits for
  * the next pump.
+ *
+ * A record may cost much (a fork, and then one mapping, of a process with thousands of them), and
+ * there may be as many as the rings hold. So a pump goes only so far with them; it is *behind*
+ * then, and the next one goes on where it stopped, before it reads any more. Where that does not
+ * end the kernel's rings overflow, and what is lost is read from /proc.
  */
 #include "manager_private.h"
 
@@ -21,10 +26,11 @@
 #include "trace/sideband.h"
 #include "unwind.h"
 
-#define CPUS_NS	  (5 * NSEC_PER_SEC)  /* how soon a CPU that came online is sampled */
-#define SCANS_MAX 16		      /* at a time, so that other requests get through */
-#define RESCAN_NS (10 * NSEC_PER_SEC) /* of one process whose mappings seem to be others */
-#define EARLY_MAX (8 * MIB)	      /* samples of the few ms around a pump */
+#define CPUS_NS	  (5 * NSEC_PER_SEC)   /* how soon a CPU that came online is sampled */
+#define SCANS_MAX 16		       /* at a time, so that other requests get through */
+#define RESCAN_NS (10 * NSEC_PER_SEC)  /* of one process whose mappings seem to be others */
+#define EARLY_MAX (8 * MIB)	       /* samples of the few ms around a pump */
+#define LIFE_NS	  (15 * NSEC_PER_MSEC) /* of a pump, for records */
 
 /* What a truncated stack asks for, so that the next one is not. */
 static void mend(struct pp_manager *m, struct pp_process *p, const struct pp_sample *s)
@@ -93,27 +99,53 @@ static void take_sample(struct pp_manager *m, const struct pp_sample *s)
 
 static void take_life_up_to(struct pp_manager *m, uint64_t time_ns)
 {
-	while (m->next_life < m->nr_life && m->life[m->next_life].time_ns <= time_ns) {
-		const struct pp_life *l = &m->life[m->next_life++];
+	uint64_t since_ns = 0, now_ns;
 
+	while (m->next_life < m->nr_life && m->life[m->next_life].time_ns <= time_ns) {
+		const struct pp_life *l = &m->life[m->next_life];
+
+		if (!since_ns)
+			since_ns = pp_now_ns();
+		if (m->life_ns > LIFE_NS) {
+			m->up_to_ns = MIN(m->up_to_ns, l->time_ns - 1);
+			return;
+		}
+		m->next_life++;
 		if (pp_processes_life(m->processes, l) < 0)
 			pp_count(PP_C_sideband_lost);
+		now_ns = pp_now_ns();
+		m->life_ns += now_ns - since_ns;
+		since_ns = now_ns;
 	}
+}
+
+bool pp_manager_is_behind(const struct pp_manager *m)
+{
+	return m->next_life < m->nr_life;
+}
+
+static void keep_early(struct pp_manager *m, const struct pp_sample *s)
+{
+	size_t size = sizeof(*s) + sizeof(s->words[0]) * pp_sample_words(s);
+
+	if (m->early.len + size > EARLY_MAX || pp_buf_add(&m->early, s, size) < 0)
+		pp_sessions_lose(m->sessions, s->set, 1);
 }
 
 /* A sample taken after the life-cycle records were read may belong to a life not heard of yet. */
 static void on_sample(void *userdata, const struct pp_sample *s)
 {
 	struct pp_manager *m = userdata;
-	size_t size = sizeof(*s) + sizeof(s->words[0]) * pp_sample_words(s);
 
 	if (s->time_ns > m->up_to_ns) {
-		if (m->early.len + size > EARLY_MAX || pp_buf_add(&m->early, s, size) < 0)
-			pp_sessions_lose(m->sessions, s->set, 1);
+		keep_early(m, s);
 		return;
 	}
 	take_life_up_to(m, s->time_ns);
-	take_sample(m, s);
+	if (s->time_ns > m->up_to_ns)
+		keep_early(m, s);
+	else
+		take_sample(m, s);
 }
 
 static void take_early(struct pp_manager *m)
@@ -198,10 +230,14 @@ void pp_manager_pump(struct pp_manager *m)
 	uint64_t now_ns = pp_now_ns();
 	int drained;
 
-	if (pp_sideband_read(m->sideband, &m->life, &m->nr_life) < 0)
-		m->nr_life = 0;
-	m->next_life = 0;
-	m->up_to_ns = now_ns;
+	if (!pp_manager_is_behind(m)) {
+		m->read_ns = now_ns;
+		m->next_life = 0;
+		if (pp_sideband_read(m->sideband, &m->life, &m->nr_life) < 0)
+			m->nr_life = 0;
+	}
+	m->up_to_ns = m->read_ns;
+	m->life_ns = 0;
 	take_early(m);
 	drained = pp_bpf_drain(m->bpf, on_sample, m);
 	if (drained < 0)
@@ -210,7 +246,7 @@ void pp_manager_pump(struct pp_manager *m)
 	pp_sessions_book_losses(m->sessions);
 	pp_codes_tick(m->codes, now_ns); /* first: whoever ends takes its names along */
 	pp_unwind_sync(m->unwind, m->up_to_ns);
-	start_scans(m, now_ns);
+	start_scans(m, m->up_to_ns);
 	pp_files_tick(m->files, now_ns);
 	pp_pythons_tick(m->pythons, now_ns);
 	pp_kernel_tick(m->kernel, now_ns);
