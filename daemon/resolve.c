@@ -83,7 +83,7 @@ static uint32_t user_frame(struct pp_resolve *r, struct pp_process *p, uint64_t 
 		return PP_FRAME_UNKNOWN;
 	o = map->object;
 	if (o)
-		o->last_used = time_ns;
+		pp_object_use(o, p->ruid, time_ns);
 	return pp_natives_frame(r->store, r->files, p, map, pc, exact, time_ns);
 }
 

@@ -13,10 +13,12 @@
 #define SYNC_NS	      (8 * NSEC_PER_MSEC) /* of a turn; the rest of the queue comes next time */
 #define TRACEPOINT_NS (1 * NSEC_PER_SEC)  /* how long to wait for BPF to see what a record told */
 #define RENEW_NS      (1 * NSEC_PER_SEC)  /* a block that a walk found wanting is made again */
+#define YIELD_SPACES  16ULL		  /* at a time: it takes a look at every process */
 
 /* A block in the store, shared by the processes whose mappings are still the same. */
 struct block {
 	uint32_t refs;
+	uint32_t user; /* whose process it was made for */
 	uint32_t word, nr, gen;
 	uint64_t made_ns;
 };
@@ -27,6 +29,8 @@ struct installed {
 	bool queued;	     /* in the list of processes to sync */
 	bool stale;	     /* the block no longer says what is known */
 	bool wanted;	     /* its files' tables are wanted */
+	bool counted;	     /* BPF has its space, on the account of: */
+	uint32_t user;
 };
 
 int pp_unwind_new(struct pp_unwind **ret, struct pp_bpf *bpf, struct pp_processes *processes,
@@ -53,6 +57,8 @@ struct pp_unwind *pp_unwind_free(struct pp_unwind *u)
 	for (size_t i = 0; i < u->nr_waiting; i++)
 		pp_close(u->waiting[i].fd);
 	pp_tables_free(u->tables);
+	pp_holdings_done(&u->spaces);
+	pp_holdings_done(&u->blocks);
 	free(u->queue);
 	free(u);
 	return NULL;
@@ -128,6 +134,7 @@ static void unref_block(struct pp_unwind *u, struct block *b)
 	if (!b || --b->refs)
 		return;
 	pp_tables_drop_block(u->tables, b->word, b->nr);
+	pp_holdings_take(&u->blocks, b->user, b->nr * PP_MAPPING_WORDS);
 	free(b);
 }
 
@@ -153,6 +160,87 @@ static void describe_map(const struct pp_map *map, struct pp_mapping *m)
 	}
 }
 
+/* BPF has the process's space. */
+static void count_space(struct pp_unwind *u, const struct pp_process *p)
+{
+	struct installed *in = p->unwind;
+
+	if (in->counted)
+		return;
+	in->counted = true;
+	in->user = p->ruid;
+	pp_holdings_add(&u->spaces, in->user, 1);
+}
+
+/* It has it no more. */
+static void discount_space(struct pp_unwind *u, struct installed *in)
+{
+	if (in->counted)
+		pp_holdings_take(&u->spaces, in->user, 1);
+	in->counted = false;
+}
+
+static void drop_space(struct pp_unwind *u, struct pp_process *p)
+{
+	struct installed *in = p->unwind;
+
+	pp_bpf_drop_space(u->bpf, p->pid);
+	discount_space(u, in);
+	unref_block(u, in->block);
+	in->block = NULL;
+	in->stale = true;
+	pp_count(PP_C_spaces_evicted);
+}
+
+/* Drops the largest block of who is to yield, where that is somebody else. */
+static int yield_block(struct pp_unwind *u, uint32_t user, uint32_t words)
+{
+	uint32_t yields = pp_holdings_yields(&u->blocks, user, words);
+	const struct block *largest = NULL;
+	struct pp_process *p = NULL;
+
+	while (yields != user && (p = pp_processes_next(u->processes, p))) {
+		const struct installed *in = p->unwind;
+
+		if (in && in->block && in->block->user == yields &&
+		    (!largest || in->block->nr > largest->nr))
+			largest = in->block;
+	}
+	if (!largest)
+		return -EDQUOT;
+	while ((p = pp_processes_next(u->processes, p))) {
+		const struct installed *in = p->unwind;
+
+		if (in && in->block == largest)
+			drop_space(u, p);
+	}
+	return -EAGAIN;
+}
+
+/* The same of spaces: a few at a time, first of processes that no sample was taken of. */
+static bool yield_spaces(struct pp_unwind *u, uint32_t user)
+{
+	uint32_t yields = pp_holdings_yields(&u->spaces, user, 1);
+	uint64_t held = pp_holdings_of(&u->spaces, user), dropped = 0, wanted;
+
+	if (yields == user)
+		return false;
+	wanted = MIN((pp_holdings_of(&u->spaces, yields) - held + 1) / 2, YIELD_SPACES);
+	for (int sampled = 0; sampled < 2 && !dropped; sampled++) {
+		struct pp_process *p = NULL;
+
+		while (dropped < wanted && (p = pp_processes_next(u->processes, p))) {
+			const struct installed *in = p->unwind;
+
+			if (!in || !in->counted || in->user != yields || (p->samples && !sampled))
+				continue;
+			drop_space(u, p);
+			dropped++;
+		}
+	}
+	return dropped;
+}
+
 static int make_block(struct pp_unwind *u, const struct pp_process *p, struct block **ret)
 {
 	size_t n = MIN(pp_process_nr_maps(p), (size_t)PP_MAPPINGS_MAX);
@@ -166,9 +254,13 @@ static int make_block(struct pp_unwind *u, const struct pp_process *p, struct bl
 		describe_map(&p->maps->maps[i], &mappings[i]);
 	r = pp_tables_put_block(u->tables, mappings, n, &b->word);
 	if (r == -ENOSPC)
-		r = pp_unwind_evict(u, (uint32_t)(n * PP_MAPPING_WORDS));
+		r = pp_unwind_evict(u, p->ruid, (uint32_t)(n * PP_MAPPING_WORDS));
+	else if (r == -EDQUOT)
+		r = yield_block(u, p->ruid, (uint32_t)(n * PP_MAPPING_WORDS));
 	if (r < 0)
 		return r;
+	b->user = p->ruid;
+	pp_holdings_add(&u->blocks, b->user, n * PP_MAPPING_WORDS);
 	b->refs = 1;
 	b->nr = (uint32_t)n;
 	b->gen = ++u->gen ?: ++u->gen;
@@ -285,8 +377,13 @@ static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_
 	space.gen = in->block->gen;
 	space.block = in->block->word;
 	space.nr_mappings = in->block->nr;
-	if (pp_bpf_put_space(u->bpf, p->pid, &space) < 0)
+	r = pp_bpf_put_space(u->bpf, p->pid, &space);
+	if (r < 0 && yield_spaces(u, p->ruid))
+		r = pp_bpf_put_space(u->bpf, p->pid, &space);
+	if (r < 0)
 		pp_count(PP_C_spaces_refused);
+	else
+		count_space(u, p);
 }
 
 void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns)
@@ -331,6 +428,7 @@ void pp_unwind_forked(struct pp_unwind *u, struct pp_process *parent, struct pp_
 	if (to->block) {
 		to->block->refs++;
 		child->dirty = false; /* the block says it all, but for what is stale */
+		count_space(u, child);
 	}
 	enqueue(u, child);
 }
@@ -340,7 +438,10 @@ void pp_unwind_ended(struct pp_unwind *u, struct pp_process *p)
 	struct installed *in = p->unwind;
 	struct pp_space space;
 
-	if (!in || !in->block)
+	if (!in)
+		return;
+	discount_space(u, in);
+	if (!in->block)
 		return;
 	/* BPF has replaced it at the exec, or removed it when the last thread ended; where threads
 	 * go on, it must not lead to what will be another's. */
@@ -357,6 +458,7 @@ void pp_unwind_gone(struct pp_unwind *u, struct pp_process *p)
 
 	if (!in)
 		return;
+	discount_space(u, in);
 	unref_block(u, in->block);
 	free(in);
 	p->unwind = NULL;

@@ -2,6 +2,7 @@
 /* The inside of pp_unwind, for unwind.c (processes and their blocks) and unwind_tables.c. */
 #pragma once
 
+#include "base/holdings.h"
 #include "trace/tables.h"
 #include "unwind.h"
 
@@ -27,6 +28,8 @@ struct pp_unwind {
 	uint32_t gen;
 	uint32_t slot_refs[PP_TABLES_MAX];    /* objects that share a table */
 	uint64_t slot_used_ns[PP_TABLES_MAX]; /* scratch of evict() */
+	uint32_t slot_user[PP_TABLES_MAX];    /* the same */
+	struct pp_holdings spaces, blocks;    /* of users: address spaces in BPF, words of blocks */
 	struct pp_queued *queue;	      /* processes to sync, first come first */
 	size_t nr_queue, queue_cap;
 	struct pp_waiting waiting[PP_WAITING_MAX];
@@ -34,9 +37,10 @@ struct pp_unwind {
 };
 
 /*
- * Makes room for so many words, and for a slot. It is there when what was dropped has settled, that
- * is when no block leads to it any more: -EAGAIN. -ENOSPC: there is nothing to drop.
+ * Makes room for so many words of a user's, and for a slot, at the cost of who holds most. It is
+ * there when what was dropped has settled, that is when no block leads to it any more: -EAGAIN.
+ * -ENOSPC: there is nothing to drop.
  */
-int pp_unwind_evict(struct pp_unwind *u, uint32_t words);
+int pp_unwind_evict(struct pp_unwind *u, uint32_t user, uint32_t words);
 /* Installs the tables for which there is room by now. */
 void pp_unwind_install_waiting(struct pp_unwind *u);

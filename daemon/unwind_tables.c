@@ -2,6 +2,10 @@
 /*
  * Which objects have their unwind table in the store: shared where two are the same, evicted where
  * a newer one needs the room, and waiting while the store grows or what was evicted settles.
+ *
+ * A table belongs to the user whose processes run in its files; those in which several users' do
+ * belong to nobody of them, and count as one more user's. So who maps others' files does not make
+ * them his, and files by the thousand evict each other.
  */
 #include "unwind_private.h"
 
@@ -36,25 +40,51 @@ static void drop_table(struct pp_unwind *u, struct pp_object *o)
 	o->table = -1;
 }
 
-/* The slot whose users, all together, no sample has touched for longest; -1: none is in use. */
-static int find_oldest(struct pp_unwind *u)
+/* When a sample last touched each slot, and whose each is. */
+static void look_at_slots(struct pp_unwind *u)
 {
 	struct pp_object *o;
-	int oldest = -1;
 	size_t i = 0;
 
 	memset(u->slot_used_ns, 0, sizeof(u->slot_used_ns));
-	while ((o = pp_objects_next(pp_files_objects(u->files), &i)))
-		if (o->table >= 0)
-			u->slot_used_ns[o->table] = MAX(u->slot_used_ns[o->table], o->last_used);
 	for (int slot = 0; slot < PP_TABLES_MAX; slot++)
-		if (u->slot_refs[slot] &&
+		u->slot_user[slot] = PP_OBJECT_NOBODY;
+	while ((o = pp_objects_next(pp_files_objects(u->files), &i))) {
+		uint32_t *user = o->table < 0 ? NULL : &u->slot_user[o->table];
+
+		if (!user)
+			continue;
+		u->slot_used_ns[o->table] = MAX(u->slot_used_ns[o->table], o->last_used);
+		if (*user == PP_OBJECT_NOBODY)
+			*user = o->user;
+		else if (o->user != PP_OBJECT_NOBODY && o->user != *user)
+			*user = PP_OBJECT_MANY;
+	}
+}
+
+/* Of the slots of the user who is to yield, the one that no sample has touched for longest; -1:
+ * there is none. */
+static int find_oldest(struct pp_unwind *u, uint32_t user, uint32_t words)
+{
+	struct pp_holdings held = { 0 };
+	uint32_t yields;
+	int oldest = -1;
+
+	look_at_slots(u);
+	for (int slot = 0; slot < PP_TABLES_MAX; slot++)
+		if (u->slot_refs[slot])
+			pp_holdings_add(&held, u->slot_user[slot],
+					pp_tables_words(u->tables, slot));
+	yields = pp_holdings_yields(&held, user, words);
+	pp_holdings_done(&held);
+	for (int slot = 0; slot < PP_TABLES_MAX; slot++)
+		if (u->slot_refs[slot] && u->slot_user[slot] == yields &&
 		    (oldest < 0 || u->slot_used_ns[slot] < u->slot_used_ns[oldest]))
 			oldest = slot;
 	return oldest;
 }
 
-int pp_unwind_evict(struct pp_unwind *u, uint32_t words)
+int pp_unwind_evict(struct pp_unwind *u, uint32_t user, uint32_t words)
 {
 	uint32_t dropped = pp_tables_settling(u->tables);
 	struct pp_object *o;
@@ -63,7 +93,7 @@ int pp_unwind_evict(struct pp_unwind *u, uint32_t words)
 
 	if (dropped)
 		return -EAGAIN;
-	while (dropped < MAX(words, 1U) && (slot = find_oldest(u)) >= 0) {
+	while (dropped < MAX(words, 1U) && (slot = find_oldest(u, user, words)) >= 0) {
 		dropped += pp_tables_words(u->tables, slot);
 		pp_count(PP_C_tables_evicted);
 		i = 0;
@@ -90,7 +120,7 @@ static int put_table(struct pp_unwind *u, struct pp_object *o, const struct pp_t
 	int slot = pp_tables_put(u->tables, &source);
 
 	if (slot == -ENOSPC)
-		return pp_unwind_evict(u, source.nr_row_words + source.nr_buckets);
+		return pp_unwind_evict(u, o->user, source.nr_row_words + source.nr_buckets);
 	if (slot < 0)
 		return slot;
 	o->table = slot;

@@ -31,6 +31,7 @@
 	X(tables_refused, "unwind tables that did not fit the budget")                         \
 	X(rules_refused, "unwind rules over the limit; walks end at them")                     \
 	X(spaces_refused, "processes whose mappings BPF could not take")                       \
+	X(spaces_evicted, "processes of users with too many whose mappings made way")          \
 	X(frames_unsure, "leaf frames whose direct caller may be missing")                     \
 	X(python_unnamed, "Python or JIT frames without an entry in a perf map")               \
 	X(codes_unnamed, "Python frames whose code object could not be read any more")         \
@@ -54,6 +55,7 @@
 	X(perfmaps_truncated, "perf maps found shorter than they were, read again")            \
 	X(sample_malformed, "sample records refused")                                          \
 	X(processes_refused, "processes over the table's limit")                               \
+	X(processes_forgotten, "processes of users with too many, forgotten for others'")      \
 	X(unwind_entries_bad, "entries of .eh_frame that could not be decoded")                \
 	X(worker_failed, "files that crashed or stalled the ELF worker")                       \
 	X(worker_refused, "answers of the ELF worker that did not hold up")                    \

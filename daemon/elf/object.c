@@ -147,6 +147,7 @@ int pp_objects_get(struct pp_objects *t, const struct pp_file_key *key, const ch
 	o->key = *key;
 	o->table = -1;
 	o->last_used = now;
+	o->user = PP_OBJECT_NOBODY;
 	r = link_object(t, o);
 	if (r < 0) {
 		free(o->path);

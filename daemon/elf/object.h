@@ -20,6 +20,9 @@ enum pp_object_state {
 			      names */
 };
 
+#define PP_OBJECT_NOBODY UINT32_MAX
+#define PP_OBJECT_MANY	 (UINT32_MAX - 1)
+
 struct pp_object {
 	uint32_t id; /* never reused; from 1 */
 	enum pp_object_state state;
@@ -31,6 +34,7 @@ struct pp_object {
 	bool has_table;			  /* info.table_hash is that of a usable table */
 	int error;			  /* why FAILED */
 	uint64_t last_used;		  /* caller's clock */
+	uint32_t user;			  /* whose processes use it: a uid, or one of the above */
 	unsigned int pins;		  /* mappings that refer to it: not evicted meanwhile */
 	void *userdata;			  /* the daemon root's */
 	struct pp_object *next_same_hash; /* the table's chain */
@@ -55,6 +59,16 @@ int pp_objects_get(struct pp_objects *t, const struct pp_file_key *key, const ch
 size_t pp_objects_count(const struct pp_objects *t);
 /* Iterates in no particular order; *i starts at 0; NULL at the end. The table must not change. */
 struct pp_object *pp_objects_next(const struct pp_objects *t, size_t *i);
+
+/* A user's process runs in it. */
+static inline void pp_object_use(struct pp_object *o, uint32_t user, uint64_t now)
+{
+	o->last_used = now;
+	if (o->user == PP_OBJECT_NOBODY)
+		o->user = user;
+	else if (o->user != user)
+		o->user = PP_OBJECT_MANY;
+}
 
 /* Why stacks through the object are walked without rules of its own, or partly so, for people;
  * NULL: there is nothing wrong with it, as far as is known. */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-struct pp_atom *pp_atoms_get(struct pp_atoms *atoms, const char *text, size_t len)
+struct pp_atom *pp_atoms_get(struct pp_atoms *atoms, uint32_t user, const char *text, size_t len)
 {
 	struct pp_atom *a, *first;
 	uint64_t hash;
@@ -17,7 +17,9 @@ struct pp_atom *pp_atoms_get(struct pp_atoms *atoms, const char *text, size_t le
 	a = malloc(sizeof(*a) + len + 1);
 	if (!a)
 		return NULL;
-	*a = (struct pp_atom){ .next = first, .hash = hash, .refs = 1, .len = (uint32_t)len };
+	*a = (struct pp_atom){
+		.next = first, .hash = hash, .refs = 1, .len = (uint32_t)len, .user = user
+	};
 	memcpy(a->text, text, len);
 	a->text[len] = '\0';
 	if (pp_u64map_put_ptr(&atoms->by_hash, hash, a) < 0) {
@@ -25,6 +27,7 @@ struct pp_atom *pp_atoms_get(struct pp_atoms *atoms, const char *text, size_t le
 		return NULL;
 	}
 	atoms->bytes += sizeof(*a) + len + 1;
+	pp_holdings_add(atoms->held, user, sizeof(*a) + len + 1);
 	return a;
 }
 
@@ -51,6 +54,7 @@ struct pp_atom *pp_atom_unref(struct pp_atoms *atoms, struct pp_atom *a)
 	else
 		pp_u64map_del(&atoms->by_hash, a->hash);
 	atoms->bytes -= sizeof(*a) + a->len + 1;
+	pp_holdings_take(atoms->held, a->user, sizeof(*a) + a->len + 1);
 	free(a);
 	return NULL;
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/holdings.h"
 #include "base/macro.h"
 #include "base/u64map.h"
 
@@ -13,16 +14,19 @@ struct pp_atom {
 	uint64_t hash;
 	uint32_t refs;
 	uint32_t len;
-	char text[]; /* any bytes but NUL inside, NUL at text[len] */
+	uint32_t user; /* who had it first, and pays */
+	char text[];   /* any bytes but NUL inside, NUL at text[len] */
 };
 
 struct pp_atoms {
 	struct pp_u64map by_hash;
-	size_t bytes; /* held by all atoms */
+	size_t bytes;		  /* held by all atoms */
+	struct pp_holdings *held; /* the same by user is part of this */
 };
 
-/* The atom of text (cut at a NUL); a reference is the caller's. Returns NULL without memory. */
-struct pp_atom *pp_atoms_get(struct pp_atoms *atoms, const char *text, size_t len);
+/* The atom of text (cut at a NUL); a reference is the caller's. user: for whom. Returns NULL
+ * without memory. */
+struct pp_atom *pp_atoms_get(struct pp_atoms *atoms, uint32_t user, const char *text, size_t len);
 struct pp_atom *pp_atom_ref(struct pp_atom *a);
 /* Returns NULL; accepts NULL. */
 struct pp_atom *pp_atom_unref(struct pp_atoms *atoms, struct pp_atom *a);

@@ -61,9 +61,11 @@ static int apply_fork(struct pp_processes *t, const struct pp_life *life)
 		return 0;
 	if (old && old->alive)
 		pp_table_exit(old, life->time_ns);
-	child = pp_table_add(t, life->pid, life->time_ns);
+	child = pp_table_add(t, life->pid, parent, life->time_ns);
 	if (!child)
 		return 0;
+	/* One that has ended may have made room for the child. */
+	parent = pp_table_life_at(t, life->ppid, life->time_ns);
 	child->ppid = life->ppid;
 	child->nr_threads = 1;
 	if (!parent || parent->born_ns > life->time_ns) {
@@ -96,7 +98,7 @@ static int apply_fork(struct pp_processes *t, const struct pp_life *life)
 static struct pp_process *follow(struct pp_process *old, uint64_t time_ns)
 {
 	struct pp_processes *t = old->table;
-	struct pp_process *next = pp_table_add(t, old->pid, time_ns);
+	struct pp_process *next = pp_table_add(t, old->pid, old, time_ns);
 
 	if (!next) { /* refused: the old program's names must not be given to the new one */
 		pp_table_exit(old, time_ns);
@@ -121,7 +123,7 @@ static int apply_exec(struct pp_processes *t, const struct pp_life *life)
 	if (old && old->born_ns > life->time_ns)
 		return 0;
 	next = old && old->alive ? follow(old, life->time_ns)
-				 : pp_table_add(t, life->pid, life->time_ns);
+				 : pp_table_add(t, life->pid, NULL, life->time_ns);
 	if (!next)
 		return 0;
 	set_comm(next, life->comm);
@@ -201,7 +203,7 @@ static int apply_mmap(struct pp_processes *t, const struct pp_life *life)
 	if (p && !p->alive && !p->execed && p->leader_gone)
 		revive(p);
 	if (!p || !p->alive) { /* its fork was lost */
-		p = pp_table_add(t, life->pid, life->time_ns);
+		p = pp_table_add(t, life->pid, p, life->time_ns);
 		if (!p)
 			return 0;
 		if (t->hooks.on_new)
@@ -215,7 +217,7 @@ static int apply_mmap(struct pp_processes *t, const struct pp_life *life)
 	}
 	if (len > suffix && !memcmp(path + len - suffix, PP_DELETED, suffix))
 		len -= suffix;
-	map.path = pp_atoms_get(&t->atoms, path, len);
+	map.path = pp_atoms_get(&t->atoms, p->account, path, len);
 	if (!map.path)
 		return -ENOMEM;
 	if (map.kind == PP_MAP_ANON && t->hooks.on_memory)
@@ -279,7 +281,7 @@ static struct pp_process *supplant(struct pp_processes *t, struct pp_process *ol
 	if (!old || !old->alive || fit != FIT_EXECED) {
 		if (old && old->alive)
 			pp_table_exit(old, time_ns);
-		p = pp_table_add(t, pid, time_ns);
+		p = pp_table_add(t, pid, NULL, time_ns);
 		if (p && t->hooks.on_new)
 			t->hooks.on_new(t->userdata, p);
 		return p;

@@ -98,17 +98,17 @@ static void end_scan(struct pp_process *p)
 
 /* ---- Facts ----------------------------------------------------------------------------------- */
 
-static void set_atom(struct pp_processes *t, struct pp_atom **at, const char *text)
+static void set_atom(struct pp_process *p, struct pp_atom **at, const char *text)
 {
+	struct pp_processes *t = p->table;
 	struct pp_atom *old = *at;
 
-	*at = *text ? pp_atoms_get(&t->atoms, text, strlen(text)) : NULL;
+	*at = *text ? pp_atoms_get(&t->atoms, p->account, text, strlen(text)) : NULL;
 	pp_atom_unref(&t->atoms, old);
 }
 
 static void merge_facts(struct pp_process *p, const struct pp_scan *scan)
 {
-	struct pp_processes *t = p->table;
 	struct pp_cgroup cgroup;
 
 	p->start_ticks = scan->start_ticks;
@@ -119,17 +119,18 @@ static void merge_facts(struct pp_process *p, const struct pp_scan *scan)
 	p->suid = scan->suid;
 	p->fsuid = scan->fsuid;
 	p->has_ids = true;
+	pp_table_charge(p, p->ruid);
 	p->dumpable = scan->dumpable;
 	p->kernel_thread = scan->kernel_thread;
 	if (p->comm_ns < p->scan_started_ns)
 		memcpy(p->comm, scan->comm, sizeof(p->comm));
-	set_atom(t, &p->cmdline, scan->cmdline);
-	set_atom(t, &p->exe, scan->exe);
+	set_atom(p, &p->cmdline, scan->cmdline);
+	set_atom(p, &p->exe, scan->exe);
 	pp_cgroup_parse(&cgroup, scan->cgroup, strlen(scan->cgroup));
-	set_atom(t, &p->unit, cgroup.unit);
-	set_atom(t, &p->slice, cgroup.slice);
-	set_atom(t, &p->container, cgroup.container);
-	set_atom(t, &p->pod, cgroup.pod);
+	set_atom(p, &p->unit, cgroup.unit);
+	set_atom(p, &p->slice, cgroup.slice);
+	set_atom(p, &p->container, cgroup.container);
+	set_atom(p, &p->pod, cgroup.pod);
 }
 
 /* ---- Mappings -------------------------------------------------------------------------------- */
@@ -171,7 +172,7 @@ static int append_line(struct pp_processes *t, struct pp_maps *maps, const struc
 	}
 	if (map.kind == PP_MAP_ANON)
 		map.pgoff = map.ino = map.dev = 0;
-	map.path = pp_atoms_get(&t->atoms, l->path, l->path_len);
+	map.path = pp_atoms_get(&t->atoms, maps->user, l->path, l->path_len);
 	if (!map.path)
 		return -ENOMEM;
 	map.object = known_object(old, &map);
@@ -184,7 +185,7 @@ static int append_line(struct pp_processes *t, struct pp_maps *maps, const struc
 /* The scan's mappings as an array. NULL: no memory. */
 static struct pp_maps *read_maps(struct pp_process *p, const struct pp_scan *scan)
 {
-	struct pp_maps *maps = pp_maps_new(p->table, count_lines(scan->maps, scan->maps_len));
+	struct pp_maps *maps = pp_maps_new(p, count_lines(scan->maps, scan->maps_len));
 	struct pp_maps_line *line = malloc(sizeof(*line));
 	size_t at = 0, skip = 0;
 	int r = maps && line ? 0 : -ENOMEM;

@@ -49,22 +49,25 @@ void pp_map_drop(struct pp_processes *t, struct pp_map *map)
 
 /* ---- Arrays ---------------------------------------------------------------------------------- */
 
-static size_t maps_bytes(size_t cap)
+size_t pp_maps_bytes(size_t cap)
 {
 	return sizeof(struct pp_maps) + cap * sizeof(struct pp_map);
 }
 
-struct pp_maps *pp_maps_new(struct pp_processes *t, size_t cap)
+struct pp_maps *pp_maps_new(struct pp_process *p, size_t cap)
 {
+	struct pp_processes *t = p->table;
+	size_t bytes = pp_maps_bytes(cap);
 	struct pp_maps *maps;
 
-	if (!pp_table_has_room(t, maps_bytes(cap)))
+	if (!pp_table_has_room(t, p->account, bytes, p->maps))
 		return NULL;
-	maps = malloc(maps_bytes(cap));
+	maps = malloc(bytes);
 	if (!maps)
 		return NULL;
-	*maps = (struct pp_maps){ .refs = 1, .cap = (uint32_t)cap };
-	t->bytes += maps_bytes(cap);
+	*maps = (struct pp_maps){ .refs = 1, .user = p->account, .cap = (uint32_t)cap };
+	t->bytes += bytes;
+	pp_holdings_add(&t->held, maps->user, bytes);
 	return maps;
 }
 
@@ -74,7 +77,8 @@ struct pp_maps *pp_maps_unref(struct pp_processes *t, struct pp_maps *maps)
 		return NULL;
 	for (uint32_t i = 0; i < maps->len; i++)
 		pp_map_drop(t, &maps->maps[i]);
-	t->bytes -= maps_bytes(maps->cap);
+	t->bytes -= pp_maps_bytes(maps->cap);
+	pp_holdings_take(&t->held, maps->user, pp_maps_bytes(maps->cap));
 	free(maps);
 	return NULL;
 }
@@ -96,9 +100,11 @@ static int own_maps(struct pp_process *p, size_t more)
 		return 0;
 	while (cap < len + more)
 		cap *= 2;
-	maps = pp_maps_new(p->table, cap);
-	if (!maps)
-		return -ENOMEM;
+	maps = pp_maps_new(p, cap);
+	if (!maps) {
+		pp_count(PP_C_mappings_cut);
+		return -ENOSPC;
+	}
 	if (len)
 		memcpy(maps->maps, old->maps, len * sizeof(*maps->maps));
 	maps->len = (uint32_t)len;

@@ -38,6 +38,7 @@ struct pp_map {
 /* Sorted by address, without overlaps. A child shares its parent's until one of them changes. */
 struct pp_maps {
 	uint32_t refs;
+	uint32_t user; /* on whose account it is */
 	uint32_t len, cap;
 	struct pp_map maps[];
 };
@@ -67,7 +68,8 @@ struct pp_process {
 	uint64_t comm_ns;	       /* of the record that told it */
 	uid_t ruid, euid, suid, fsuid; /* valid with has_ids; until then ruid is a guess, or 0 */
 	bool has_ids;
-	bool dumpable; /* its user may look into it */
+	uint32_t account; /* the user on whose account it is */
+	bool dumpable;	  /* its user may look into it */
 	bool kernel_thread;
 	struct pp_atom *cmdline; /* arguments separated by spaces; NULL: not known, or none */
 	struct pp_atom *exe, *unit, *slice, *container, *pod; /* NULL: none, or not known */

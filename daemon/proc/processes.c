@@ -6,10 +6,12 @@
  * Lives of one pid form a chain, newest first in by_pid, because a sample may be looked at after
  * the record of the exec or exit that came after it. One that has ended stays while somebody holds
  * a reference (a window that mentions it) and for a grace period. Under pressure the grace period
- * is not kept: the dead go before the living are refused.
+ * is not kept: the dead go before the living are refused. Then the living of the user who holds
+ * most go, so that nobody's processes, or their mappings, keep others' out; see base/holdings.h.
  */
 #include "proc/table.h"
 
+#include "base/clock.h"
 #include "base/counters.h"
 
 #include <ctype.h>
@@ -20,6 +22,8 @@
 #define LIST_EVERY_NS  (1 * NSEC_PER_SEC)  /* /proc is read again at most so often */
 #define GONE_AFTER_NS  (2 * NSEC_PER_SEC)  /* not in /proc, and no record of its exit came */
 #define ASK_EVERY_NS   (10 * NSEC_PER_SEC) /* whether one without its main thread is there */
+#define FORGET_AT_ONCE 64		   /* of a user's, as it takes a look at every process */
+#define USER_UNKNOWN   UINT32_MAX	   /* on whose account those are whose user is not known */
 
 int pp_processes_new(struct pp_processes **ret, const struct pp_processes_config *config,
 		     const struct pp_processes_hooks *hooks, void *userdata)
@@ -37,6 +41,7 @@ int pp_processes_new(struct pp_processes **ret, const struct pp_processes_config
 		t->hooks = *hooks;
 	t->userdata = userdata;
 	t->held_last = &t->held_first;
+	t->atoms.held = &t->held;
 	*ret = t;
 	return 0;
 }
@@ -71,6 +76,7 @@ static void bury(struct pp_process *p)
 	for (size_t i = 0; i < ARRAY_SIZE(atoms); i++)
 		pp_atom_unref(&t->atoms, atoms[i]);
 	t->bytes -= sizeof(*p);
+	pp_holdings_take(&t->held, p->account, sizeof(*p));
 	t->count--;
 	free(p);
 }
@@ -85,6 +91,7 @@ struct pp_processes *pp_processes_free(struct pp_processes *t)
 	pp_u64map_done(&t->by_pid);
 	pp_u64map_done(&t->by_id);
 	pp_atoms_done(&t->atoms);
+	pp_holdings_done(&t->held);
 	free(t);
 	return NULL;
 }
@@ -133,12 +140,68 @@ static void bury_idle(struct pp_processes *t, uint64_t until)
 	}
 }
 
-bool pp_table_has_room(struct pp_processes *t, size_t more)
+/* As if it had ended; a sample or a record of it makes it a new one, where there is room. */
+static void forget(struct pp_process *p)
+{
+	if (p->alive) {
+		pp_count(PP_C_processes_forgotten);
+		pp_table_exit(p, pp_now_ns());
+	}
+	p->maps = pp_maps_unref(p->table, p->maps);
+}
+
+static bool forget_mappings(struct pp_processes *t, uint32_t user, const struct pp_maps *kept)
+{
+	const struct pp_maps *largest = NULL;
+
+	for (const struct pp_process *p = t->oldest; p; p = p->newer)
+		if (p->maps && p->maps != kept && p->maps->user == user &&
+		    (!largest || p->maps->cap > largest->cap))
+			largest = p->maps;
+	for (struct pp_process *p = t->oldest; largest && p; p = p->newer)
+		if (p->maps == largest)
+			forget(p);
+	return largest;
+}
+
+static bool forget_processes(struct pp_processes *t, uint32_t user, const struct pp_maps *kept)
+{
+	unsigned int n = 0;
+
+	for (struct pp_process *p = t->oldest; p && n < FORGET_AT_ONCE; p = p->newer)
+		if (p->alive && p->account == user && (!kept || p->maps != kept)) {
+			forget(p);
+			n++;
+		}
+	bury_idle(t, UINT64_MAX);
+	return n;
+}
+
+bool pp_table_has_room(struct pp_processes *t, uint32_t user, size_t more,
+		       const struct pp_maps *kept)
 {
 	if (pp_processes_bytes(t) + more <= t->config.bytes_max)
 		return true;
 	bury_idle(t, UINT64_MAX);
-	return pp_processes_bytes(t) + more <= t->config.bytes_max;
+	while (pp_processes_bytes(t) + more > t->config.bytes_max) {
+		uint32_t yields = pp_holdings_yields(&t->held, user, more);
+
+		if (yields == user ||
+		    (!forget_mappings(t, yields, kept) && !forget_processes(t, yields, kept)))
+			return false;
+	}
+	return true;
+}
+
+void pp_table_charge(struct pp_process *p, uint32_t user)
+{
+	struct pp_processes *t = p->table;
+
+	if (p->account == user)
+		return;
+	pp_holdings_take(&t->held, p->account, sizeof(*p));
+	p->account = user;
+	pp_holdings_add(&t->held, user, sizeof(*p));
 }
 
 /* ---- Birth and end --------------------------------------------------------------------------- */
@@ -164,13 +227,16 @@ static int index_life(struct pp_process *p)
 	return 0;
 }
 
-struct pp_process *pp_table_add(struct pp_processes *t, pid_t pid, uint64_t now_ns)
+struct pp_process *pp_table_add(struct pp_processes *t, pid_t pid, const struct pp_process *before,
+				uint64_t now_ns)
 {
+	uint32_t user = before ? before->account : USER_UNKNOWN;
 	struct pp_process *p;
 
 	if (t->count >= t->config.processes_max)
 		bury_idle(t, UINT64_MAX);
-	if (pid <= 0 || t->count >= t->config.processes_max || !pp_table_has_room(t, sizeof(*p)) ||
+	if (pid <= 0 || t->count >= t->config.processes_max ||
+	    !pp_table_has_room(t, user, sizeof(*p), before ? before->maps : NULL) ||
 	    !(p = calloc(1, sizeof(*p)))) {
 		pp_count(PP_C_processes_refused);
 		return NULL;
@@ -181,6 +247,7 @@ struct pp_process *pp_table_add(struct pp_processes *t, pid_t pid, uint64_t now_
 				  .start_ticks = PP_TICKS_UNKNOWN,
 				  .exec_id = PP_EXEC_ID_UNKNOWN,
 				  .born_ns = now_ns,
+				  .account = user,
 				  .alive = true };
 	if (index_life(p) < 0) {
 		free(p);
@@ -190,6 +257,7 @@ struct pp_process *pp_table_add(struct pp_processes *t, pid_t pid, uint64_t now_
 	t->last_id++;
 	t->count++;
 	t->bytes += sizeof(*p);
+	pp_holdings_add(&t->held, user, sizeof(*p));
 	return p;
 }
 
@@ -261,7 +329,7 @@ static void list_pid(struct pp_processes *t, pid_t pid, uint64_t now_ns)
 	struct pp_process *p = pp_processes_by_pid(t, pid);
 
 	if (!p) {
-		p = pp_table_add(t, pid, now_ns);
+		p = pp_table_add(t, pid, NULL, now_ns);
 		if (!p)
 			return;
 		if (t->hooks.on_new)

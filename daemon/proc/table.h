@@ -2,6 +2,7 @@
 /* The inside of the table of processes, for the files that make it up. */
 #pragma once
 
+#include "base/holdings.h"
 #include "proc/processes.h"
 
 struct pp_held_scan; /* merge.c */
@@ -21,7 +22,8 @@ struct pp_processes {
 	struct pp_process *idle_first, *idle_last; /* ended and without references */
 	struct pp_atoms atoms;
 	size_t count;
-	size_t bytes; /* of processes and mappings; atoms count for themselves */
+	size_t bytes;		 /* of processes and mappings; atoms count for themselves */
+	struct pp_holdings held; /* the same by user */
 	uint32_t last_id;
 	uint64_t listed_ns; /* last reading of /proc */
 	uint64_t checked_ns;
@@ -30,16 +32,22 @@ struct pp_processes {
 
 /* ---- processes.c ----------------------------------------------------------------------------- */
 
-/* A new life, without facts, the newest of its pid. NULL: refused, and counted. */
-struct pp_process *pp_table_add(struct pp_processes *t, pid_t pid, uint64_t now_ns);
+/* A new life, without facts, the newest of its pid. before: of whom it has its user, as far as that
+ * is known; or NULL. NULL: refused, and counted. */
+struct pp_process *pp_table_add(struct pp_processes *t, pid_t pid, const struct pp_process *before,
+				uint64_t now_ns);
+/* Its user is known by now. */
+void pp_table_charge(struct pp_process *p, uint32_t user);
 /* Ends a life; the hook is the caller's. */
 void pp_table_end(struct pp_process *p, uint64_t time_ns);
 /* Ends it and says so. */
 void pp_table_exit(struct pp_process *p, uint64_t time_ns);
 /* The life that pid was in at a time: the newest not born later, else the oldest; NULL: none. */
 struct pp_process *pp_table_life_at(const struct pp_processes *t, pid_t pid, uint64_t time_ns);
-/* Whether `more` bytes fit the limit, if need be after freeing the dead. */
-bool pp_table_has_room(struct pp_processes *t, size_t more);
+/* Whether `more` bytes of a user's fit the limit, if need be after freeing the dead, and forgetting
+ * processes of who holds most. `kept`, or NULL, are mappings that stay. */
+bool pp_table_has_room(struct pp_processes *t, uint32_t user, size_t more,
+		       const struct pp_maps *kept);
 void pp_table_queue_idle(struct pp_process *p);
 /* After lost records: what may have changed unseen is to be read again. */
 void pp_table_recover(struct pp_processes *t, uint64_t now_ns);
@@ -62,7 +70,9 @@ enum pp_map_kind pp_map_kind_of(const char *path, uint64_t ino);
 int pp_process_enter(struct pp_process *p, struct pp_map *map, struct pp_map **ret);
 void pp_process_share_maps(struct pp_process *from, struct pp_process *to);
 
-struct pp_maps *pp_maps_new(struct pp_processes *t, size_t cap);
+/* For a process; NULL: no memory, or it would be more than there is for its user. */
+struct pp_maps *pp_maps_new(struct pp_process *p, size_t cap);
+size_t pp_maps_bytes(size_t cap);
 struct pp_maps *pp_maps_unref(struct pp_processes *t, struct pp_maps *maps);
 /* The index of the first map that ends above address. */
 size_t pp_maps_search(const struct pp_maps *maps, uint64_t address);

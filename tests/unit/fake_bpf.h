@@ -11,6 +11,7 @@
 
 #define FAKE_CPUS   2
 #define FAKE_FILTER 64
+#define FAKE_SPACES 32
 
 static struct {
 	uint64_t counts[PP_SETS_MAX][PP_COUNT_MAX];
@@ -23,6 +24,10 @@ static struct {
 	uint32_t nr_chunks;
 	uint32_t rules[PP_RULES_MAX];
 	struct pp_table tables[PP_TABLES_MAX];
+	struct {
+		pid_t pid; /* 0: free */
+		struct pp_space space;
+	} spaces[FAKE_SPACES];
 } fake;
 
 unsigned int pp_bpf_cpus(_unused_ const struct pp_bpf *b)
@@ -112,6 +117,44 @@ void pp_bpf_free_chunk(_unused_ struct pp_bpf *b, struct pp_chunk_memory *chunk)
 uint32_t *pp_bpf_rules(_unused_ struct pp_bpf *b)
 {
 	return fake.rules;
+}
+
+static int fake_space(pid_t pid)
+{
+	for (int i = 0; i < FAKE_SPACES; i++)
+		if (fake.spaces[i].pid == pid)
+			return i;
+	return -1;
+}
+
+int pp_bpf_put_space(_unused_ struct pp_bpf *b, pid_t pid, const struct pp_space *space)
+{
+	int i = fake_space(pid);
+
+	if (i < 0)
+		i = fake_space(0);
+	if (i < 0)
+		return -E2BIG;
+	fake.spaces[i].pid = pid;
+	fake.spaces[i].space = *space;
+	return 0;
+}
+
+bool pp_bpf_get_space(_unused_ const struct pp_bpf *b, pid_t pid, struct pp_space *ret)
+{
+	int i = fake_space(pid);
+
+	if (i >= 0)
+		*ret = fake.spaces[i].space;
+	return i >= 0;
+}
+
+void pp_bpf_drop_space(_unused_ struct pp_bpf *b, pid_t pid)
+{
+	int i = fake_space(pid);
+
+	if (i >= 0)
+		fake.spaces[i].pid = 0;
 }
 
 /* A word of the store. */

@@ -2,6 +2,8 @@
 /* The table of processes: lives by their records, samples that contradict them, bounds. */
 #include "process_table.h"
 
+#include "proc/table.h"
+
 /* ---- Lives -------------------------------------------------------------------------------------
  */
 
@@ -281,6 +283,56 @@ static void test_memory_is_bounded(void **state)
 	assert_true(pp_processes_count(table) > 20);
 }
 
+/* A process of the user with 20 mappings, each of a file with a path of its own. */
+static struct pp_process *with_mappings(pid_t pid, uint32_t user)
+{
+	char path[64];
+
+	do_fork(1, pid, 1000);
+	if (!of(pid))
+		return NULL;
+	pp_table_charge(of(pid), user);
+	for (uint64_t i = 0; i < 20 && of(pid); i++) {
+		snprintf(path, sizeof(path), "/lib/%d/%d.so", pid, (int)i);
+		do_mmap(pid, (1 + 2 * i) * PAGE, 1, 0, 1, path, 1100);
+	}
+	return of(pid);
+}
+
+static void test_memory_is_shared(void **state)
+{
+	enum { BOB = 1007, EVE = 1008, MANY = 400 };
+	struct pp_processes_config config = { .bytes_max = 256 * KIB };
+	size_t bobs = 0, others = 0;
+
+	(void)state;
+	table = pp_processes_free(table);
+	assert_return_code(pp_processes_new(&table, &config, &hooks, NULL), 0);
+	for (pid_t pid = 1000; pid < 1000 + MANY; pid++)
+		(void)with_mappings(pid, EVE);
+	assert_true(pp_counters[PP_C_mappings_cut] + pp_counters[PP_C_processes_refused] +
+			    pp_counters[PP_C_processes_forgotten] >
+		    0);
+
+	/* His come, and stay, whatever she does; up to as much as she has. */
+	for (pid_t pid = 10; pid < 20; pid++) {
+		assert_int_equal(pp_process_nr_maps(with_mappings(pid, BOB)), 20);
+		(void)with_mappings(pid + 5000, EVE);
+	}
+	for (pid_t pid = 10; pid < 20; pid++) {
+		assert_non_null(of(pid));
+		assert_int_equal(pp_process_nr_maps(of(pid)), 20);
+	}
+	for (pid_t pid = 100; pid < 100 + MANY; pid++)
+		(void)with_mappings(pid, BOB);
+	for (struct pp_process *p = NULL; (p = pp_processes_next(table, p));)
+		if (p->alive && pp_process_nr_maps(p))
+			*(p->account == BOB ? &bobs : &others) += 1;
+	assert_true(bobs > 20 && others > 20);
+	assert_true(bobs < 3 * others && others < 3 * bobs);
+	assert_in_range(pp_processes_bytes(table), 0, 257 * KIB);
+}
+
 /* 1,000 forks of a process with 500 mappings cost the processes alone. */
 static void test_forks_are_cheap(void **state)
 {
@@ -302,13 +354,21 @@ static void test_forks_are_cheap(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_fork_shares_until_changed),	TEST(test_exec_is_another_life),
-		TEST(test_threads_end_one_by_one),	TEST(test_lives_without_main_thread),
-		TEST(test_records_older_than_the_life), TEST(test_comm),
-		TEST(test_sample_makes_a_life),		TEST(test_reused_pid_without_records),
-		TEST(test_exec_without_record),		TEST(test_the_dead_are_freed),
-		TEST(test_reference_taken_while_dead),	TEST(test_number_is_bounded),
-		TEST(test_memory_is_bounded),		TEST(test_forks_are_cheap),
+		TEST(test_fork_shares_until_changed),
+		TEST(test_exec_is_another_life),
+		TEST(test_threads_end_one_by_one),
+		TEST(test_lives_without_main_thread),
+		TEST(test_records_older_than_the_life),
+		TEST(test_comm),
+		TEST(test_sample_makes_a_life),
+		TEST(test_reused_pid_without_records),
+		TEST(test_exec_without_record),
+		TEST(test_the_dead_are_freed),
+		TEST(test_reference_taken_while_dead),
+		TEST(test_number_is_bounded),
+		TEST(test_memory_is_bounded),
+		TEST(test_memory_is_shared),
+		TEST(test_forks_are_cheap),
 	};
 
 	if (argc == 3 && !strcmp(argv[1], "--child"))

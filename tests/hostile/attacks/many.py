@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Too much of what is ordinary: KIND."""
 
+import ctypes
 import mmap
 import os
+import signal
 import sys
 import time
 
@@ -29,6 +31,22 @@ def mappings():
     print(f"made {n}", flush=True)
     while True:
         code.run(last + elf.CODE, 0.1)
+
+
+def mapped():
+    """Processes each with as many mappings of its own as are kept of one."""
+    fds = [os.open(path, os.O_RDONLY) for path in two_files()]
+    for n in range(1900):
+        code.libc.mmap(None, 4096, code.READ_EXEC, code.PRIVATE, fds[n % 2], 0)
+    for _ in range(300):
+        if os.fork() == 0:
+            ctypes.CDLL(None).prctl(1, 9)  # die with the attacker
+            # What it maps itself is what makes all of them its own.
+            code.libc.mmap(None, 4096, code.READ_EXEC, code.PRIVATE, fds[1], 0)
+            signal.pause()
+    print("made 300", flush=True)
+    while True:
+        time.sleep(1)
 
 
 def remapping():
@@ -87,4 +105,7 @@ def processes():
 
 
 print("ready", flush=True)
-{"mappings": mappings, "remapping": remapping, "execs": execs, "processes": processes}[KIND]()
+{
+    "mappings": mappings, "mapped": mapped, "remapping": remapping, "execs": execs,
+    "processes": processes,
+}[KIND]()  # fmt: skip
