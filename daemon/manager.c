@@ -61,6 +61,14 @@ static void set_time(sd_event_source *s, uint64_t usec)
 	(void)sd_event_source_set_time(s, pp_now_ns() / NSEC_PER_USEC + usec);
 }
 
+/* For a pump soon, but not before it takes records. */
+static void set_life_timer(struct pp_manager *m)
+{
+	uint64_t now_ns = pp_now_ns(), rest_ns = m->life_after_ns - MIN(m->life_after_ns, now_ns);
+
+	set_time(m->life_timer, MAX(LIFE_DELAY_USEC, rest_ns / NSEC_PER_USEC + 1));
+}
+
 /* Whether there is nothing to be done before something happens. */
 static bool may_sleep(const struct pp_manager *m)
 {
@@ -164,7 +172,7 @@ static int on_life_io(sd_event_source *s, _unused_ int fd, _unused_ uint32_t eve
 	struct pp_manager *m = userdata;
 
 	(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
-	set_time(m->life_timer, LIFE_DELAY_USEC);
+	set_life_timer(m);
 	return sd_event_source_set_enabled(m->life_timer, SD_EVENT_ONESHOT);
 }
 
@@ -175,7 +183,7 @@ void pp_manager_pump_soon(struct pp_manager *m)
 	if (!m->life_timer || m->resting ||
 	    sd_event_source_get_enabled(m->life_timer, &enabled) < 0 || enabled != SD_EVENT_OFF)
 		return;
-	set_time(m->life_timer, LIFE_DELAY_USEC);
+	set_life_timer(m);
 	(void)sd_event_source_set_enabled(m->life_timer, SD_EVENT_ONESHOT);
 }
 

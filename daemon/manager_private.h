@@ -52,8 +52,9 @@ struct pp_manager {
 	/* The pump in progress. */
 	const struct pp_life *life;
 	size_t nr_life, next_life;
-	uint64_t read_ns; /* when they were read */
-	uint64_t life_ns; /* spent on them in this pump */
+	uint64_t read_ns;	/* when they were read */
+	uint64_t life_ns;	/* spent on them in this pump */
+	uint64_t life_after_ns; /* none are taken before */
 	uint64_t up_to_ns;
 	struct pp_buf early; /* samples newer than the life-cycle records read so far */
 	size_t scans;	     /* with the reader */

@@ -6,8 +6,10 @@
  *
  * A record may cost much (a fork, and then one mapping, of a process with thousands of them), and
  * there may be as many as the rings hold. So a pump goes only so far with them; it is *behind*
- * then, and the next one goes on where it stopped, before it reads any more. Where that does not
- * end the kernel's rings overflow, and what is lost is read from /proc.
+ * then, and the next one goes on where it stopped, before it reads any more. After a pump to which
+ * they were much none are taken for three times as long: so whoever makes records as fast as he can
+ * (mappings in a loop, programs that end at once) has a quarter of a CPU of the daemon's at most.
+ * Where that does not end the kernel's rings overflow, and what is lost is read from /proc.
  */
 #include "manager_private.h"
 
@@ -31,6 +33,8 @@
 #define RESCAN_NS (10 * NSEC_PER_SEC)  /* of one process whose mappings seem to be others */
 #define EARLY_MAX (8 * MIB)	       /* samples of the few ms around a pump */
 #define LIFE_NS	  (15 * NSEC_PER_MSEC) /* of a pump, for records */
+#define MUCH_NS	  (5 * NSEC_PER_MSEC)  /* then they rest, */
+#define REST	  3		       /* times as long */
 
 /* What a truncated stack asks for, so that the next one is not. */
 static void mend(struct pp_manager *m, struct pp_process *p, const struct pp_sample *s)
@@ -106,7 +110,7 @@ static void take_life_up_to(struct pp_manager *m, uint64_t time_ns)
 
 		if (!since_ns)
 			since_ns = pp_now_ns();
-		if (m->life_ns > LIFE_NS) {
+		if (m->life_ns > LIFE_NS || since_ns < m->life_after_ns) {
 			m->up_to_ns = MIN(m->up_to_ns, l->time_ns - 1);
 			return;
 		}
@@ -225,24 +229,39 @@ static void every_second(struct pp_manager *m, uint64_t now_ns)
 	(void)pp_sideband_follow(m->sideband);
 }
 
-void pp_manager_pump(struct pp_manager *m)
+static void begin_life(struct pp_manager *m, uint64_t now_ns)
 {
-	uint64_t now_ns = pp_now_ns();
-	int drained;
-
+	m->life_ns = 0;
+	if (now_ns < m->life_after_ns)
+		return;
 	if (!pp_manager_is_behind(m)) {
 		m->read_ns = now_ns;
 		m->next_life = 0;
 		if (pp_sideband_read(m->sideband, &m->life, &m->nr_life) < 0)
 			m->nr_life = 0;
 	}
+	m->life_ns = pp_now_ns() - now_ns;
 	m->up_to_ns = m->read_ns;
-	m->life_ns = 0;
+}
+
+static void end_life(struct pp_manager *m)
+{
+	if (m->life_ns > MUCH_NS)
+		m->life_after_ns = pp_now_ns() + REST * m->life_ns;
+}
+
+void pp_manager_pump(struct pp_manager *m)
+{
+	uint64_t now_ns = pp_now_ns();
+	int drained;
+
+	begin_life(m, now_ns);
 	take_early(m);
 	drained = pp_bpf_drain(m->bpf, on_sample, m);
 	if (drained < 0)
 		pp_count(PP_C_sample_malformed);
 	take_life_up_to(m, UINT64_MAX);
+	end_life(m);
 	pp_sessions_book_losses(m->sessions);
 	pp_codes_tick(m->codes, now_ns); /* first: whoever ends takes its names along */
 	pp_unwind_sync(m->unwind, m->up_to_ns);

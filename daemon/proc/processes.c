@@ -18,8 +18,11 @@
 #include <dirent.h>
 #include <string.h>
 
-#define CHECK_EVERY_NS (2 * NSEC_PER_SEC)  /* of lives that may have ended unseen */
-#define LIST_EVERY_NS  (1 * NSEC_PER_SEC)  /* /proc is read again at most so often */
+#define CHECK_EVERY_NS (2 * NSEC_PER_SEC) /* of lives that may have ended unseen */
+/* /proc is read again at most so often. Where records are lost all the time that takes ever longer:
+ * what samples show to be wrong is read at once anyway. */
+#define LIST_EVERY_NS  (1 * NSEC_PER_SEC)
+#define LIST_RARELY_NS (16 * NSEC_PER_SEC)
 #define GONE_AFTER_NS  (2 * NSEC_PER_SEC)  /* not in /proc, and no record of its exit came */
 #define ASK_EVERY_NS   (10 * NSEC_PER_SEC) /* whether one without its main thread is there */
 #define FORGET_AT_ONCE 64		   /* of a user's, as it takes a look at every process */
@@ -42,6 +45,7 @@ int pp_processes_new(struct pp_processes **ret, const struct pp_processes_config
 	t->userdata = userdata;
 	t->held_last = &t->held_first;
 	t->atoms.held = &t->held;
+	t->list_every_ns = LIST_EVERY_NS;
 	*ret = t;
 	return 0;
 }
@@ -365,9 +369,13 @@ int pp_processes_list(struct pp_processes *t, uint64_t now_ns)
 void pp_table_recover(struct pp_processes *t, uint64_t now_ns)
 {
 	t->lost = true;
-	if (t->listed_ns && now_ns - t->listed_ns < LIST_EVERY_NS)
+	if (t->listed_ns && now_ns - t->listed_ns < t->list_every_ns)
 		return; /* pp_processes_reap does it */
 	t->lost = false;
+	if (t->listed_ns && now_ns - t->listed_ns < 2 * t->list_every_ns)
+		t->list_every_ns = MIN(2 * t->list_every_ns, LIST_RARELY_NS);
+	else
+		t->list_every_ns = LIST_EVERY_NS;
 	for (struct pp_process *p = t->oldest, *next; p; p = next) {
 		next = p->newer;
 		if (!p->alive)

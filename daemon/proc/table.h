@@ -26,6 +26,7 @@ struct pp_processes {
 	struct pp_holdings held; /* the same by user */
 	uint32_t last_id;
 	uint64_t listed_ns; /* last reading of /proc */
+	uint64_t list_every_ns;
 	uint64_t checked_ns;
 	bool lost; /* records were lost since then */
 };

@@ -283,6 +283,28 @@ static void test_memory_is_bounded(void **state)
 	assert_true(pp_processes_count(table) > 20);
 }
 
+/* Losses ten times a second for a minute, then one after a quiet minute. */
+static void test_losses_without_end(void **state)
+{
+	uint64_t time_ns = 0, listed_ns = 0;
+	unsigned int listings = 0;
+
+	(void)state;
+	for (int i = 1; i <= 600; i++) {
+		time_ns = (uint64_t)i * 100 * MS;
+		do_life(&(struct pp_life){ .kind = PP_LIFE_LOST, .time_ns = time_ns });
+		listings += table->listed_ns != listed_ns;
+		listed_ns = table->listed_ns;
+	}
+	assert_in_range(listings, 4, 8);
+	time_ns += 60 * NSEC_PER_SEC;
+	for (int i = 0; i < 2; i++) {
+		do_life(&(struct pp_life){ .kind = PP_LIFE_LOST, .time_ns = time_ns });
+		assert_int_equal(table->listed_ns, time_ns);
+		time_ns += NSEC_PER_SEC + MS;
+	}
+}
+
 /* A process of the user with 20 mappings, each of a file with a path of its own. */
 static struct pp_process *with_mappings(pid_t pid, uint32_t user)
 {
@@ -354,21 +376,14 @@ static void test_forks_are_cheap(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_fork_shares_until_changed),
-		TEST(test_exec_is_another_life),
-		TEST(test_threads_end_one_by_one),
-		TEST(test_lives_without_main_thread),
-		TEST(test_records_older_than_the_life),
-		TEST(test_comm),
-		TEST(test_sample_makes_a_life),
-		TEST(test_reused_pid_without_records),
-		TEST(test_exec_without_record),
-		TEST(test_the_dead_are_freed),
-		TEST(test_reference_taken_while_dead),
-		TEST(test_number_is_bounded),
-		TEST(test_memory_is_bounded),
-		TEST(test_memory_is_shared),
-		TEST(test_forks_are_cheap),
+		TEST(test_fork_shares_until_changed),	TEST(test_exec_is_another_life),
+		TEST(test_threads_end_one_by_one),	TEST(test_lives_without_main_thread),
+		TEST(test_records_older_than_the_life), TEST(test_comm),
+		TEST(test_sample_makes_a_life),		TEST(test_reused_pid_without_records),
+		TEST(test_exec_without_record),		TEST(test_the_dead_are_freed),
+		TEST(test_reference_taken_while_dead),	TEST(test_number_is_bounded),
+		TEST(test_memory_is_bounded),		TEST(test_memory_is_shared),
+		TEST(test_losses_without_end),		TEST(test_forks_are_cheap),
 	};
 
 	if (argc == 3 && !strcmp(argv[1], "--child"))

@@ -61,6 +61,23 @@ def remapping():
         )
 
 
+def flood():
+    """Records of mappings, as fast as one process can make them: each call is one, and shows the
+    kernel the same page again."""
+    fds = [os.open(path, os.O_RDONLY) for path in two_files()]
+    where = code.map_file(f"/proc/self/fd/{fds[0]}")
+    libc = code.libc
+    n = 0
+    while True:
+        n += 1
+        at = libc.mmap(None, 4096, code.READ_EXEC, code.PRIVATE, fds[n % 2], 0)
+        libc.munmap(at, 4096)
+        libc.mprotect(where, 4096, 1)
+        libc.mprotect(where, 4096, code.READ_EXEC)
+        if n % 10000 == 0:
+            print(f"made {3 * n}", flush=True)
+
+
 def program(name, text):
     """The smallest program: code alone."""
     path = os.path.join(HOME, name)
@@ -73,9 +90,9 @@ def program(name, text):
     return path
 
 
-def execs():
-    """Programs that end at once, from several processes: several times what the row asks for, not
-    all that the machine can do."""
+def execs(pause=0.003):
+    """Programs that end at once, from several processes: with the pause several times what the row
+    asks for, without it all that the machine can do."""
     path = program("ends", b"\xb8\x3c\0\0\0\x31\xff\x0f\x05")  # exit(0)
     counts = mmap.mmap(-1, mmap.PAGESIZE)
     number = next((n for n in range(1, 4) if os.fork() == 0), 0)
@@ -84,7 +101,8 @@ def execs():
     while True:
         os.waitpid(os.posix_spawn(path, ["ends"], {}), 0)
         own[number] += 1
-        time.sleep(0.003)
+        if pause:
+            time.sleep(pause)
         if number == 0 and own[0] % 100 == 0:
             print(f"ran {sum(own[:4])} {time.monotonic() - started:.1f}", flush=True)
 
@@ -106,6 +124,6 @@ def processes():
 
 print("ready", flush=True)
 {
-    "mappings": mappings, "mapped": mapped, "remapping": remapping, "execs": execs,
-    "processes": processes,
+    "mappings": mappings, "mapped": mapped, "remapping": remapping, "flood": flood, "execs": execs,
+    "storm": lambda: execs(0), "processes": processes,
 }[KIND]()  # fmt: skip
