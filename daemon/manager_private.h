@@ -53,6 +53,7 @@ struct pp_manager {
 	const struct pp_life *life;
 	size_t nr_life, next_life;
 	uint64_t read_ns;	/* when they were read */
+	bool life_rests;	/* none are taken in this pump */
 	uint64_t life_ns;	/* spent on them in this pump */
 	uint64_t life_after_ns; /* none are taken before */
 	uint64_t up_to_ns;

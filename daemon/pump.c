@@ -101,6 +101,12 @@ static void take_sample(struct pp_manager *m, const struct pp_sample *s)
 	pp_sessions_sample(m->sessions, s, p, node, pp_states_attributes(m->store, m->codes, p, s));
 }
 
+/* Time is that of the CPU: others may have that for longer than records take, on a busy machine. */
+static uint64_t cpu_ns(void)
+{
+	return pp_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 static void take_life_up_to(struct pp_manager *m, uint64_t time_ns)
 {
 	uint64_t since_ns = 0, now_ns;
@@ -108,16 +114,16 @@ static void take_life_up_to(struct pp_manager *m, uint64_t time_ns)
 	while (m->next_life < m->nr_life && m->life[m->next_life].time_ns <= time_ns) {
 		const struct pp_life *l = &m->life[m->next_life];
 
-		if (!since_ns)
-			since_ns = pp_now_ns();
-		if (m->life_ns > LIFE_NS || since_ns < m->life_after_ns) {
+		if (m->life_rests || m->life_ns > LIFE_NS) {
 			m->up_to_ns = MIN(m->up_to_ns, l->time_ns - 1);
 			return;
 		}
+		if (!since_ns)
+			since_ns = cpu_ns();
 		m->next_life++;
 		if (pp_processes_life(m->processes, l) < 0)
 			pp_count(PP_C_sideband_lost);
-		now_ns = pp_now_ns();
+		now_ns = cpu_ns();
 		m->life_ns += now_ns - since_ns;
 		since_ns = now_ns;
 	}
@@ -231,8 +237,11 @@ static void every_second(struct pp_manager *m, uint64_t now_ns)
 
 static void begin_life(struct pp_manager *m, uint64_t now_ns)
 {
+	uint64_t since_ns = cpu_ns();
+
 	m->life_ns = 0;
-	if (now_ns < m->life_after_ns)
+	m->life_rests = now_ns < m->life_after_ns;
+	if (m->life_rests)
 		return;
 	if (!pp_manager_is_behind(m)) {
 		m->read_ns = now_ns;
@@ -240,7 +249,7 @@ static void begin_life(struct pp_manager *m, uint64_t now_ns)
 		if (pp_sideband_read(m->sideband, &m->life, &m->nr_life) < 0)
 			m->nr_life = 0;
 	}
-	m->life_ns = pp_now_ns() - now_ns;
+	m->life_ns = cpu_ns() - since_ns;
 	m->up_to_ns = m->read_ns;
 }
 
