@@ -27,8 +27,12 @@ static const char usage[] =
 	"A map grows when code is made. Where the same function is made again and again (eval, "
 	"exec,\n"
 	"namedtuple), it is named: neither the file nor the code's memory ever shrinks.\n\n"
-	"exit codes: 0 every Python looked at is named, 7 not every one is; others as pyprofctl\n"
-	"--help has them\n";
+	"Of a process that is no Python it says which file it maps keeps stacks from being "
+	"walked,\n"
+	"where there is one.\n\n"
+	"exit codes: 0 every Python looked at is named, 7 not every one is, or there is such a "
+	"file;\n"
+	"others as pyprofctl --help has them\n";
 
 /* From here on code is taken for keeping frame pointers: prologues and the PLT have none yet. */
 #define FRAME_POINTERS_MIN 0.8
@@ -168,18 +172,37 @@ static void print_alarm(const json_t *d, bool color)
 	printf(" in the last minute%s\n", pp_color(color, PP_RESET));
 }
 
-static void print_one(const json_t *d, bool color)
+/* The file that keeps its stacks from being walked, if there is one. */
+static void print_file(const json_t *p)
 {
 	_cleanup_buf_ struct pp_buf buf = { 0 };
-	const json_t *p = json_object_get(d, "process");
-	bool named = json_is_true(json_object_get(d, "named"));
+
+	if (!json_object_get(p, "file_problem"))
+		return;
+	printf(LABEL "%s\n", "problem", pp_print_text(&buf, p, "file_problem", ""));
+	printf(LABEL "%s\n", "remedy", pp_print_text(&buf, p, "file_remedy", ""));
+}
+
+/* Which process, and in a word how it is. */
+static void print_process(const json_t *p, bool good, const char *word, bool color)
+{
+	_cleanup_buf_ struct pp_buf buf = { 0 };
 	const char *command = pp_print_text(&buf, p, "command", "");
 
 	if (!*command)
 		command = pp_print_text(&buf, p, "comm", "?");
 	printf("%s%" PRId64 "%s %s: %s%s%s\n", pp_color(color, PP_BOLD), pp_print_integer(p, "pid"),
-	       pp_color(color, PP_RESET), command, pp_color(color, named ? PP_GREEN : PP_RED),
-	       named ? "named" : "not all named", pp_color(color, PP_RESET));
+	       pp_color(color, PP_RESET), command, pp_color(color, good ? PP_GREEN : PP_RED), word,
+	       pp_color(color, PP_RESET));
+}
+
+static void print_one(const json_t *d, bool color)
+{
+	_cleanup_buf_ struct pp_buf buf = { 0 };
+	const json_t *p = json_object_get(d, "process");
+	bool named = json_is_true(json_object_get(d, "named"));
+
+	print_process(p, named, named ? "named" : "not all named", color);
 	print_build(d, p);
 	print_named_by(d, p);
 	print_trampolines(d, p);
@@ -192,10 +215,7 @@ static void print_one(const json_t *d, bool color)
 		printf(LABEL "%s\n", "problem", "not known: it has hardly run so far");
 	if (json_object_get(p, "remedy"))
 		printf(LABEL "%s\n", "remedy", pp_print_text(&buf, p, "remedy", ""));
-	if (!json_object_get(p, "file_problem"))
-		return;
-	printf(LABEL "%s\n", "problem", pp_print_text(&buf, p, "file_problem", ""));
-	printf(LABEL "%s\n", "remedy", pp_print_text(&buf, p, "file_remedy", ""));
+	print_file(p);
 }
 
 static int print(const struct pp_global *g, const json_t *parameters, int64_t pid)
@@ -229,6 +249,33 @@ static int print(const struct pp_global *g, const json_t *parameters, int64_t pi
 	return r ? r : named < nr ? PP_EXIT_UNNAMED : PP_EXIT_DONE;
 }
 
+/* A process that is no Python: what there is to say of its files, if anything. */
+static int look_at_files(const struct pp_global *g, struct pp_client *c, int64_t pid)
+{
+	_cleanup_reply_ struct pp_reply reply = PP_REPLY;
+	int r = pp_connection_call(c, "ListProcesses", NULL, &reply);
+	const json_t *p;
+	size_t i;
+
+	if (r)
+		return r;
+	json_array_foreach (json_object_get(reply.parameters, "processes"), i, p) {
+		if (pp_print_integer(p, "pid") != pid || !json_object_get(p, "file_problem"))
+			continue;
+		if (g->json) {
+			r = pp_print_json(json_pack("{s:[], s:O}", "pythons", "process", p));
+			return r ? r : PP_EXIT_UNNAMED;
+		}
+		print_process(p, false, "no Python", g->color);
+		print_file(p);
+		r = pp_finish_stdout();
+		return r ? r : PP_EXIT_UNNAMED;
+	}
+	return pp_fail(PP_EXIT_NO_PROCESS,
+		       "process %" PRId64 " is no Python; `pyprofctl ps` lists those there are",
+		       pid);
+}
+
 static int look(const struct pp_global *g, int64_t pid)
 {
 	_cleanup_(pp_client_freep) struct pp_client *c = NULL;
@@ -243,10 +290,7 @@ static int look(const struct pp_global *g, int64_t pid)
 	if (r)
 		return r;
 	if (pid && !json_array_size(json_object_get(reply.parameters, "pythons")))
-		return pp_fail(PP_EXIT_NO_PROCESS,
-			       "process %" PRId64 " is no Python; `pyprofctl ps` lists those there "
-			       "are",
-			       pid);
+		return look_at_files(g, c, pid);
 	return print(g, reply.parameters, pid);
 }
 
