@@ -376,7 +376,7 @@ struct pp_filter_entry {
 /* How records reach the daemon (map `drain`). */
 struct pp_drain {
 	__u32 asleep; /* the daemon waits to be woken by the next one; BPF resets it */
-	__u32 pad;
+	__u32 tgid;   /* the daemon, whose own records wake nobody */
 };
 
 /* What the kernel calls one of its functions: NAME, or NAME [MODULE]; of an address in none the

@@ -55,12 +55,12 @@ static __always_inline void count(__u32 set, __u32 what, __u64 n)
 
 /* A daemon that drains the ring by time needs no waking, which costs more than a walk. One that has
  * gone to sleep is woken once. */
-static __always_inline __u64 wakeup(void)
+static __always_inline __u64 wakeup(__u32 tgid)
 {
 	__u32 zero = 0;
 	struct pp_drain *d = bpf_map_lookup_elem(&drain, &zero);
 
-	if (!d || !d->asleep)
+	if (!d || !d->asleep || tgid == d->tgid)
 		return BPF_RB_NO_WAKEUP;
 	d->asleep = 0;
 	return BPF_RB_FORCE_WAKEUP;
@@ -77,7 +77,7 @@ static __always_inline int emit(struct pp_walk *w)
 		w->sample.end = PP_END_PYTHON;
 	if (size > sizeof(w->sample) + sizeof(w->pcs))
 		size = sizeof(w->sample) + sizeof(w->pcs);
-	if (bpf_ringbuf_output(&ring, &w->sample, size, wakeup()))
+	if (bpf_ringbuf_output(&ring, &w->sample, size, wakeup(w->sample.tgid)))
 		count(set, PP_COUNT_RING_FULL, 1);
 	else
 		count(set, PP_COUNT_SENT, 1);

@@ -386,6 +386,7 @@ int pp_manager_new(struct pp_manager **ret, const struct pp_manager_config *conf
 	if (!m)
 		return -ENOMEM;
 	m->config = *config;
+	m->pid = getpid();
 	m->started_ns = m->minute_ns = pp_now_ns();
 	if (uname(&names) == 0)
 		memcpy(m->kernel_release, names.release,

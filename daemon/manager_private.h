@@ -66,6 +66,8 @@ struct pp_manager {
 	bool resting;		   /* the pump waits until they have */
 	unsigned int quiet;	   /* drains in a row that found nothing */
 	bool asleep;		   /* until the ring or a second wakes the loop */
+	bool found;		   /* a sample of another process, in the pump in progress */
+	pid_t pid;
 	uint64_t samples, complete;
 	struct pp_turn turn;
 	uint64_t ends[PP_END_MAX];

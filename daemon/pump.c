@@ -147,6 +147,9 @@ static void on_sample(void *userdata, const struct pp_sample *s)
 {
 	struct pp_manager *m = userdata;
 
+	/* What the daemon does on a machine that idles must not keep it awake. */
+	m->found |= (pid_t)s->tgid != m->pid;
+
 	if (s->time_ns > m->up_to_ns) {
 		keep_early(m, s);
 		return;
@@ -262,12 +265,11 @@ static void end_life(struct pp_manager *m)
 void pp_manager_pump(struct pp_manager *m)
 {
 	uint64_t now_ns = pp_now_ns();
-	int drained;
 
 	begin_life(m, now_ns);
+	m->found = false;
 	take_early(m);
-	drained = pp_bpf_drain(m->bpf, on_sample, m);
-	if (drained < 0)
+	if (pp_bpf_drain(m->bpf, on_sample, m) < 0)
 		pp_count(PP_C_sample_malformed);
 	take_life_up_to(m, UINT64_MAX);
 	end_life(m);
@@ -280,6 +282,6 @@ void pp_manager_pump(struct pp_manager *m)
 	pp_kernel_tick(m->kernel, now_ns);
 	pp_store_tend(m->store);
 	every_second(m, now_ns);
-	if (drained || m->nr_life || m->early.len)
+	if (m->found || m->nr_life)
 		pp_manager_stir(m);
 }

@@ -113,6 +113,7 @@ static int map_memory(struct pp_bpf *b)
 	b->drain = map_array(bpf_map__fd(skel->maps.drain), PAGE, PROT_READ | PROT_WRITE);
 	if (!b->counts || !b->rules || !b->drain)
 		return -errno;
+	b->drain->tgid = (uint32_t)getpid();
 	b->ring = ring_buffer__new(bpf_map__fd(skel->maps.ring), on_record, b, NULL);
 	return b->ring ? 0 : -errno;
 }

@@ -39,9 +39,9 @@ int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata);
 uint64_t pp_bpf_drained_bytes(const struct pp_bpf *b);
 
 /*
- * Whoever drains by time and finds nothing for long may sleep: the next record makes this
- * descriptor readable, once, at any time after pp_bpf_sleep(). In a rare case, that of a record
- * which is being sent at this very moment, only the one after it does.
+ * Whoever drains by time and finds nothing for long may sleep: the next record of another process
+ * makes this descriptor readable, once, at any time after pp_bpf_sleep(). In a rare case, that of a
+ * record which is being sent at this very moment, only the one after it does.
  */
 int pp_bpf_ring_fd(const struct pp_bpf *b);
 void pp_bpf_sleep(struct pp_bpf *b);
