@@ -10,8 +10,8 @@
  * next, knows an evaluation loop by the mark that lies in its frame.
  *
  * Frames lie on the data stack, leaf at the highest address: one window of 4 KB, cut at the start
- * of the stack's chunk, holds some 35. What is on the C stack is read in windows that grow upwards,
- * generators' frames one by one. Code objects are read only where the interpreter does not number
+ * of the stack's chunk, holds some 35. What is on the C stack comes in the native walk's window,
+ * which begins at the leaf and often holds all of both; generators' frames are read one by one. Code objects are read only where the interpreter does not number
  * them, for their prints.
  *
  * What is read is written by the process itself, which may be in the middle of a call. 3.11 and
@@ -27,15 +27,13 @@
 #include "unwind.bpf.h"
 
 #define NO_MARK	       (~0ULL)
-#define CHAIN_HALF     (WINDOW_BYTES / 2) /* the window: data stack below, everything else above */
 #define STACK_SPAN     (64ULL << 20)	  /* above rsp: likely this thread's stack */
-#define STACK_READ_MIN 256
-#define STACK_READ_MAX 2048
 #define CFRAME_BYTES   24
 #define CFRAME_SPAN    (1ULL << 20) /* between two on one stack: C may use much in between */
 #define STATE_SPAN     1024
 #define CHUNK_HEAD_MAX 64 /* in front of a chunk's first frame */
 #define RESTARTS_MAX   8
+#define FRAMES_PER_CALL 32 /* the data stack's window holds some 35 */
 /* Frames, their entry frames, and some that a restart drops. */
 #define CHAIN_STEPS_MAX (2 * PP_PYTHON_FRAMES_MAX + 64)
 
@@ -44,8 +42,9 @@
 #define OWNER_GENERATOR	  1
 #define OWNER_INTERPRETER 3 /* and above: an entry frame */
 
+#define CHAIN_AT_MAX (2 * CHAIN_OTHER) /* power of two above every place in the window */
 #define CHAIN_AT(w, type, at, offset) \
-	(*(type *)&(w)->window[((at) & (WINDOW_BYTES - 1)) + ((offset) & (PP_STATE_BYTES_MAX - 1))])
+	(*(type *)&(w)->window[((at) & (CHAIN_AT_MAX - 1)) + ((offset) & (PP_STATE_BYTES_MAX - 1))])
 
 static __always_inline bool in_chunk(const struct pp_chain *c, __u64 address)
 {
@@ -63,7 +62,24 @@ static __always_inline bool on_stack(const struct pp_walk *w, __u64 address)
 	return address - w->sp < STACK_SPAN;
 }
 
-/* Reads what holds `bytes` at address into its half of the window; where there, or -1. */
+/* Where in the window `bytes` at address are, or -1: of what it holds. */
+static __always_inline int chain_find(struct pp_walk *w, __u64 address, __u32 bytes)
+{
+	struct pp_chain *c = &w->chain;
+	__u64 offset = address - c->data_start;
+
+	if (offset < c->data_len && offset + bytes <= c->data_len)
+		return CHAIN_DATA + offset;
+	offset = address - w->window_start;
+	if (offset < w->window_len && offset + bytes <= w->window_len)
+		return offset;
+	offset = address - c->other_start;
+	if (offset < c->other_len && offset + bytes <= c->other_len)
+		return CHAIN_OTHER + offset;
+	return -1;
+}
+
+/* Reads what holds `bytes` at address into its part of the window; where there, or -1. */
 __noinline int chain_load(__u64 address, __u32 bytes)
 {
 	struct pp_walk *w = this_walk();
@@ -75,49 +91,33 @@ __noinline int chain_load(__u64 address, __u32 bytes)
 	c = &w->chain;
 	if (in_chunk(c, address)) {
 		size = address + bytes - c->chunk_start;
-		if (size > CHAIN_HALF)
-			size = CHAIN_HALF;
+		if (size > WINDOW_BYTES)
+			size = WINDOW_BYTES;
 		c->data_start = address + bytes - size;
 		c->data_len = 0;
-		BOUND(size, 2 * CHAIN_HALF - 1);
-		if (bpf_probe_read_user(w->window, size, (void *)c->data_start))
+		BOUND(size, 2 * WINDOW_BYTES - 1);
+		if (bpf_probe_read_user(&w->window[CHAIN_DATA], size, (void *)c->data_start))
 			return -1;
 		c->data_len = size;
-		return size - bytes;
+		return CHAIN_DATA + size - bytes;
 	}
-	c->stack_start = address;
-	c->stack_len = 0;
+	if (on_stack(w, address) && !refill(address) && chain_find(w, address, bytes) >= 0)
+		return chain_find(w, address, bytes);
 	size = bytes;
-	if (on_stack(w, address)) {
-		size = c->stack_next;
-		if (size < STACK_READ_MAX)
-			c->stack_next = size * 2;
-	}
-	if (size > STACK_READ_MAX)
-		size = STACK_READ_MAX;
-	BOUND(size, 2 * STACK_READ_MAX - 1);
-	if (bpf_probe_read_user(&w->window[CHAIN_HALF], size, (void *)address)) {
-		size = bytes;
-		BOUND(size, 2 * PP_PYFRAME_BYTES_MAX - 1);
-		if (bpf_probe_read_user(&w->window[CHAIN_HALF], size, (void *)address))
-			return -1;
-	}
-	c->stack_len = size;
-	return CHAIN_HALF;
+	c->other_start = address;
+	c->other_len = 0;
+	BOUND(size, 2 * PP_PYFRAME_BYTES_MAX - 1);
+	if (bpf_probe_read_user(&w->window[CHAIN_OTHER], size, (void *)address))
+		return -1;
+	c->other_len = size;
+	return CHAIN_OTHER;
 }
 
-/* Where in the window `bytes` at address are, or -1. */
 static __always_inline int chain_hold(struct pp_walk *w, __u64 address, __u32 bytes)
 {
-	struct pp_chain *c = &w->chain;
-	__u64 offset = address - c->data_start;
+	int at = address & 7 ? -1 : chain_find(w, address, bytes);
 
-	if (offset < c->data_len && offset + bytes <= c->data_len)
-		return offset;
-	offset = address - c->stack_start;
-	if (offset < c->stack_len && offset + bytes <= c->stack_len && !(address & 7))
-		return CHAIN_HALF + offset;
-	return chain_load(address, bytes);
+	return at < 0 ? chain_load(address, bytes) : at;
 }
 
 static __always_inline __u64 user_word(__u64 address)
@@ -288,21 +288,21 @@ __noinline int enter_state(__u64 state)
 	if (size > PP_STATE_BYTES_MAX)
 		size = PP_STATE_BYTES_MAX;
 	BOUND(size, 2 * PP_STATE_BYTES_MAX - 1);
-	c->stack_len = 0;
-	if (bpf_probe_read_user(&w->window[CHAIN_HALF], size, (void *)(state + first)) ||
-	    CHAIN_AT(w, __u64, CHAIN_HALF, l->state_thread - first) != c->fsbase)
+	c->other_len = 0;
+	if (bpf_probe_read_user(&w->window[CHAIN_OTHER], size, (void *)(state + first)) ||
+	    CHAIN_AT(w, __u64, CHAIN_OTHER, l->state_thread - first) != c->fsbase)
 		return PP_CHAIN_FOREIGN;
 	c->chunk_start = c->chunk_end = c->top = 0;
 	if (l->state_chunk) {
-		c->chunk_start = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first);
-		c->top = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first + 8);
-		c->chunk_end = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_chunk - first + 16);
+		c->chunk_start = CHAIN_AT(w, __u64, CHAIN_OTHER, l->state_chunk - first);
+		c->top = CHAIN_AT(w, __u64, CHAIN_OTHER, l->state_chunk - first + 8);
+		c->chunk_end = CHAIN_AT(w, __u64, CHAIN_OTHER, l->state_chunk - first + 16);
 	}
-	c->own_interp = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_interp - first);
+	c->own_interp = CHAIN_AT(w, __u64, CHAIN_OTHER, l->state_interp - first);
 	/* Of another interpreter's code objects that number says nothing. */
 	if (c->interp.numbered_interp && c->own_interp != c->interp.numbered_interp)
 		c->interp.next_code = 0;
-	c->frame = CHAIN_AT(w, __u64, CHAIN_HALF, l->state_frame - first);
+	c->frame = CHAIN_AT(w, __u64, CHAIN_OTHER, l->state_frame - first);
 	c->cframe = c->first_cframe = 0;
 	c->state = state;
 	if (c->frame && (l->form == PP_FRAMES_CFRAMES || l->form == PP_FRAMES_BOTH))
@@ -320,8 +320,7 @@ __noinline int chain_begin(void)
 	if (!w)
 		return PP_CHAIN_NO_STATE;
 	c = &w->chain;
-	c->data_len = c->outer = c->run_frames = c->restarts = 0;
-	c->stack_next = STACK_READ_MIN;
+	c->data_len = c->other_len = c->outer = c->run_frames = c->restarts = 0;
 	base = c->fsbase;
 	if (c->interp.block)
 		base = user_word(base + c->interp.block);
@@ -425,15 +424,15 @@ __noinline __u64 find_cframe(__u64 from)
 	if (!w)
 		return 0;
 	c = &w->chain;
-	c->stack_len = 0;
-	if (bpf_probe_read_user(&w->window[CHAIN_HALF], STACK_READ_MAX, (void *)from))
+	c->other_len = 0;
+	if (bpf_probe_read_user(&w->window[CHAIN_OTHER], OTHER_BYTES, (void *)from))
 		return 0;
-	c->stack_start = from;
-	c->stack_len = STACK_READ_MAX;
-	for (int i = 0; i < STACK_READ_MAX - CFRAME_BYTES; i += 8) {
+	c->other_start = from;
+	c->other_len = OTHER_BYTES;
+	for (int i = 0; i < OTHER_BYTES - CFRAME_BYTES; i += 8) {
 		__u64 cframe = from + i;
-		__u64 frame = CHAIN_AT(w, __u64, CHAIN_HALF + i, c->layout.cframe_frame);
-		__u64 outer = CHAIN_AT(w, __u64, CHAIN_HALF + i, c->layout.cframe_previous);
+		__u64 frame = CHAIN_AT(w, __u64, CHAIN_OTHER + i, c->layout.cframe_frame);
+		__u64 outer = CHAIN_AT(w, __u64, CHAIN_OTHER + i, c->layout.cframe_previous);
 
 		if (!frame || (frame | outer) & 7 || frame >= USER_ADDRESS_MAX ||
 		    (in_chunk(c, frame) ? frame >= c->top : on_stack(w, frame)))
@@ -539,6 +538,73 @@ static __always_inline bool is_stale(struct pp_walk *w, __u64 frame, __u64 code)
 		return true;
 	return c->interp.code_type &&
 	       user_word(code + c->layout.object_type) != c->interp.code_type;
+}
+
+/*
+ * Takes those of the next frames that are as most are: the interpreter's own, on the data stack and
+ * in its window, of code objects that need no print or have one from before. Where one is not, it
+ * and what makes it special are chain_step's.
+ */
+__noinline int chain_frames(void)
+{
+	struct pp_walk *w = this_walk();
+	struct pp_layout *l;
+	struct pp_chain *c;
+	__u64 frame, at;
+	__u32 n = 0;
+
+	if (!w)
+		return 0;
+	c = &w->chain;
+	l = &c->layout;
+	/* The first frame is doubted where there are cframes. */
+	if (l->form < PP_FRAMES_CFRAMES || l->position_bytes != 8 ||
+	    (c->cframe && !w->sample.nr_python && !w->nr_marks))
+		return 0;
+	frame = c->frame;
+	at = words(w);
+	for (int i = 0; i < FRAMES_PER_CALL; i++) {
+		__u64 offset = frame - c->data_start, code, previous, position, flags = 0;
+		struct pp_print *p;
+
+		if (offset >= c->data_len || offset + l->frame_bytes > c->data_len ||
+		    !in_chunk(c, frame) || w->sample.nr_python + n >= PP_PYTHON_FRAMES_MAX)
+			break;
+		offset += CHAIN_DATA;
+		code = CHAIN_AT(w, __u64, offset, l->frame_code) & ~(__u64)l->code_tag;
+		previous = CHAIN_AT(w, __u64, offset, l->frame_previous);
+		position = CHAIN_AT(w, __u64, offset, l->frame_position);
+		if (CHAIN_AT(w, __u8, offset, l->frame_owner) != OWNER_THREAD || !code ||
+		    code & 7 || code >= USER_ADDRESS_MAX)
+			break;
+		if (l->form == PP_FRAMES_CFRAMES) {
+			if (CHAIN_AT(w, __u8, offset, l->frame_owner - 1))
+				break;
+		} else if (!previous) {
+			break;
+		}
+		if (!w->sample.next_code) {
+			__s64 place = position - code;
+
+			p = print_at(w, code);
+			if (p->address != code || p->walk != c->walk || place != (__s32)place)
+				break;
+			position = (__u64)p->print << 32 | (__u32)place;
+			flags = PP_PYFRAME_PRINT;
+		}
+		BOUND(at, PCS_MAX - 1);
+		w->pcs[at] = code | flags;
+		at++;
+		BOUND(at, PCS_MAX - 1);
+		w->pcs[at] = position;
+		at++;
+		n++;
+		frame = previous;
+	}
+	c->frame = frame;
+	c->run_frames += n;
+	w->sample.nr_python += n;
+	return 0;
 }
 
 /* Takes the next frame. 0: go on; 1: the chain has ended, how is in sample.chain_end. */

@@ -11,9 +11,13 @@
 /* Processes a session can name: a fork server with that many children is still one session. */
 #define FILTER_MAX 4096
 
-#define WINDOW_BYTES	8192 /* a copied piece of a stack; a power of two above the largest read */
+/* Copied pieces of the thread's memory: of its stack, of the interpreter's data stack, and what
+ * else the chain needs. */
+#define WINDOW_BYTES	4096
 #define WINDOW_READ_MIN 512
-#define WINDOW_READ_MAX 4096
+#define CHAIN_DATA	WINDOW_BYTES
+#define CHAIN_OTHER	(2 * WINDOW_BYTES)
+#define OTHER_BYTES	2048
 #define CODE_BYTES	32   /* code around a pc, the pc in the middle */
 #define PCS_MAX		4096 /* power of two above what a record's bounds add up to */
 #define OBJECT_BYTES	256  /* of a code object, or of a str */
@@ -57,8 +61,8 @@ struct pp_chain {
 	__u64 first_cframe, scanned;   /* the innermost; where others were looked for */
 	__u64 chunk_start, chunk_end;  /* of the data stack */
 	__u64 top;		       /* of it: what is above is no frame any more */
-	__u64 data_start, stack_start; /* what the two halves of the window hold */
-	__u32 data_len, stack_len, stack_next;
+	__u64 data_start, other_start; /* what its parts of the window hold */
+	__u32 data_len, other_len;
 	__u32 run_frames; /* of the current run, so far */
 	__u32 restarts;
 	__u32 walk; /* tells one walk's prints from another's */
@@ -78,6 +82,11 @@ struct pp_walk {
 	__u32 gen, block, nr_mappings; /* of the process */
 	__u32 window_len, window_next; /* bytes held; bytes the next read asks for */
 	__u64 window_start;
+	/* From sample to sample: what the last whole stack would have filled, and the page behind a
+	 * stack, which there is no reading. Guesses, that cost a read where they are wrong. */
+	__u32 window_first;
+	__u64 stack_end;
+	__u64 leaf_sp;
 	/* The GIL of an interpreter in the space of gil_gen, for the next sample: it never moves.
 	 */
 	__u64 gil, gil_interp;
@@ -86,7 +95,7 @@ struct pp_walk {
 	__u64 mark;  /* the next of marks to be met, or NO_MARK */
 	__u32 at_mark, nr_marks;
 	__u8 code[CODE_BYTES];
-	__u8 window[WINDOW_BYTES];
+	__u8 window[CHAIN_OTHER + OTHER_BYTES];
 	__u8 object[OBJECT_BYTES + 8];
 	struct pp_print prints[PRINTS_MAX];
 	struct pp_chain chain;

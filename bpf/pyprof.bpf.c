@@ -89,10 +89,11 @@ static __always_inline int emit(struct pp_walk *w)
 	return 0;
 }
 
-/* Goes on to another program; does not return unless the kernel refuses. */
-static __always_inline int go_on(void *ctx, struct pp_walk *w, __u32 program)
+/* Goes on to another program, a constant: then the call is a jump. Does not return unless the
+ * kernel refuses. */
+static __always_inline int go_on(void *ctx, struct pp_walk *w, const __u32 program)
 {
-	bpf_tail_call(ctx, &programs, program);
+	bpf_tail_call_static(ctx, &programs, program);
 	count(w->sample.set, PP_COUNT_TAIL_CALL, 1);
 	w->busy = 0;
 	return 0;
@@ -130,8 +131,10 @@ int walk(struct bpf_perf_event_data *ctx)
 	if (!w)
 		return 0;
 	for (int i = 0; i < PP_FRAMES_PER_CALL / FRAMES_PER_STRIDE; i++)
-		if (stride())
+		if (stride()) {
+			learn_window(w);
 			return emit(w);
+		}
 	if (++w->calls < PP_WALK_CALLS_MAX)
 		return go_on(ctx, w, WALK_PROGRAM);
 	w->sample.end = PP_END_DEPTH;
@@ -147,15 +150,18 @@ int chain(struct bpf_perf_event_data *ctx)
 
 	if (!w)
 		return 0;
+	refill(w->sp + 64);
 	w->sample.chain_end = chain_begin();
 	take_state();
 	if (w->sample.chain_end == PP_CHAIN_NONE) {
 		take_next_code(w);
 		w->chain.walk++;
 		w->sample.chain_end = PP_CHAIN_DEPTH;
-		for (int i = 0; i < CHAIN_STEPS_MAX; i++)
+		for (int i = 0; i < CHAIN_STEPS_MAX; i++) {
+			chain_frames();
 			if (chain_step())
 				break;
+		}
 	}
 	begin_marks(w);
 	if (measure) {
@@ -178,20 +184,33 @@ static __always_inline bool wanted(__u32 set, __u32 tgid)
 	return f && f->sets & 1U << set;
 }
 
-/* Who is running. */
-static __always_inline void identify(struct pp_sample *s, struct task_struct *task)
-{
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+/* A member of the current task, without a helper's call where the kernel lets programs follow
+ * pointers to it (from 5.11 on). */
+#define TASK_READ(member)                                                                         \
+	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)              \
+		 ? ((struct task_struct *)bpf_get_current_task_btf())->member                     \
+		 : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), member))
 
-	s->start_ns = BPF_CORE_READ(leader, start_boottime);
-	s->exec_id = (__u32)BPF_CORE_READ(task, self_exec_id);
+/* Who is running. */
+static __always_inline void identify(struct pp_sample *s)
+{
+	struct task_struct *leader;
+
+	s->exec_id = (__u32)TASK_READ(self_exec_id);
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		leader = ((struct task_struct *)bpf_get_current_task_btf())->group_leader;
+		s->start_ns = leader->start_boottime;
+	} else {
+		leader = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), group_leader);
+		s->start_ns = BPF_CORE_READ(leader, start_boottime);
+	}
 	bpf_core_read(&s->comm, sizeof(s->comm), &leader->comm);
 	bpf_get_current_comm(s->thread, sizeof(s->thread));
 }
 
 /* The user's registers: those of the interrupt, or those saved at the entry into the kernel. */
-static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct task_struct *task,
-				     bool in_kernel, struct pp_walk *w)
+static __always_inline int user_regs(struct bpf_perf_event_data *ctx, bool in_kernel,
+				     struct pp_walk *w)
 {
 	struct pp_regs saved;
 	__u16 cs; /* what is above it in the slot is the processor's (FRED) */
@@ -204,12 +223,12 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct tas
 		cs = *(volatile __u64 *)&ctx->regs.cs;
 		return cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
 	}
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !BPF_CORE_READ(task, mm))
+	if (TASK_READ(flags) & PF_KTHREAD || !TASK_READ(mm))
 		return PP_END_NO_USER;
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
 		at = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	else
-		at = BPF_CORE_READ(task, stack) + kernel_stack_size - sizeof(saved);
+		at = TASK_READ(stack) + kernel_stack_size - sizeof(saved);
 	if (bpf_probe_read_kernel(&saved, sizeof(saved), at))
 		return PP_END_STACK;
 	if (!(saved.cs & 3))
@@ -239,7 +258,7 @@ static __always_inline bool enter_space(struct pp_walk *w)
 }
 
 /* Whether the process has an interpreter whose frames are known. */
-static __always_inline bool enter_interp(struct pp_walk *w, struct task_struct *task)
+static __always_inline bool enter_interp(struct pp_walk *w)
 {
 	__u32 number = w->chain.interp.layout - 1;
 	struct pp_layout *l;
@@ -250,13 +269,12 @@ static __always_inline bool enter_interp(struct pp_walk *w, struct task_struct *
 	if (!l)
 		return false;
 	w->chain.layout = *l;
-	w->chain.fsbase = BPF_CORE_READ(task, thread.fsbase);
+	w->chain.fsbase = TASK_READ(thread.fsbase);
 	return true;
 }
 
 static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32;
 	struct pp_walk *w;
@@ -295,14 +313,14 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->sample.gc = PP_GC_NONE;
 	w->sample.task = 0;
 	w->futex = 0;
-	identify(&w->sample, task);
+	identify(&w->sample);
 
 	in_kernel = !(*(volatile __u64 *)&ctx->regs.cs & 3);
 	if (in_kernel) {
 		n = bpf_get_stack(ctx, w->pcs, PP_KERNEL_FRAMES_MAX * sizeof(__u64), 0);
 		w->sample.nr_kernel = n > 0 ? n / sizeof(__u64) : 0;
 	}
-	w->sample.end = user_regs(ctx, task, in_kernel, w);
+	w->sample.end = user_regs(ctx, in_kernel, w);
 	if (w->sample.end == PP_END_NO_USER || w->sample.end == PP_END_STACK)
 		return emit(w);
 	if (w->sample.end == PP_END_ROOT && !enter_space(w))
@@ -314,10 +332,13 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->leaf = 1;
 	w->calls = 0;
 	w->window_len = 0;
-	w->window_next = WINDOW_READ_MIN;
+	w->window_next = w->window_first ?: WINDOW_READ_MIN;
+	w->leaf_sp = w->sp;
 	w->nr_marks = 0;
 	w->mark = NO_MARK;
-	return go_on(ctx, w, enter_interp(w, task) ? CHAIN_PROGRAM : WALK_PROGRAM);
+	if (enter_interp(w))
+		return go_on(ctx, w, CHAIN_PROGRAM);
+	return go_on(ctx, w, WALK_PROGRAM);
 }
 
 /* A program per set: attach cookies, which could tell sets apart, came with 5.15. */

@@ -347,21 +347,27 @@ static __always_inline __u32 rule_of(struct pp_walk *w, struct pp_cache *cache)
 /* ---- The stack ------------------------------------------------------------------------------- */
 
 /*
- * Moves the window so that it holds the 8 bytes at address. Reads grow from 512 bytes to 4 KB as
- * the walk goes on: a shallow stack costs little, a deep one few reads. Where the stack ends within
- * the read, what is left of the slot's page is taken. Returns 0, or -1 if the slot cannot be read.
+ * Moves the window so that it holds the 8 bytes at address. The first read of a walk takes what the
+ * last stack on this CPU needed, later ones twice as much each, up to 4 KB: a shallow stack costs
+ * little, a deep one few reads. Where the stack ends within the read, which the kernel finds out at
+ * the price of several reads, what is left of the slot's page is taken; the next walks then stop
+ * there by themselves. Returns 0, or -1 if the slot cannot be read.
  */
 __noinline int refill(__u64 address)
 {
 	struct pp_walk *w = this_walk();
-	__u64 start = (address - 64) & ~63ULL;
+	__u64 start = (address - 64) & ~63ULL, room;
 	__u32 size;
 
 	if (!w)
 		return -1;
 	size = w->window_next;
-	if (size > WINDOW_READ_MAX)
-		size = WINDOW_READ_MAX;
+	if (size > WINDOW_BYTES)
+		size = WINDOW_BYTES;
+	room = w->stack_end - start;
+	if (address + 7 < w->stack_end && room < size)
+		size = room;
+	BOUND(size, 2 * WINDOW_BYTES - 1);
 	if (bpf_probe_read_user(w->window, size, (void *)start)) {
 		start = address;
 		size = 4096 - (address & 4095);
@@ -369,13 +375,25 @@ __noinline int refill(__u64 address)
 			w->window_len = 0;
 			return -1;
 		}
+		w->stack_end = start + size;
 	}
 	w->window_start = start;
 	w->window_len = size;
-	w->window_next = size * 2 > WINDOW_READ_MAX ? WINDOW_READ_MAX : size * 2;
-	if (w->window_next < WINDOW_READ_MIN)
-		w->window_next = WINDOW_READ_MIN;
+	size = w->window_next * 2;
+	w->window_next = size > WINDOW_BYTES ? WINDOW_BYTES : size;
 	return 0;
+}
+
+/* At the end of a walk: what would have been the right size to begin with. */
+static __always_inline void learn_window(struct pp_walk *w)
+{
+	__u64 span = w->sp - w->leaf_sp + 128;
+
+	if (span > WINDOW_BYTES)
+		span = WINDOW_BYTES;
+	if (span < WINDOW_READ_MIN)
+		span = WINDOW_READ_MIN;
+	w->window_first = (span + 63) & ~63U;
 }
 
 static __always_inline int read_slot(struct pp_walk *w, __u64 address, __u64 *ret_value)

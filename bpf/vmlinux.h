@@ -91,6 +91,7 @@ struct task_struct {
 };
 
 enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
 	BPF_FUNC_snprintf = 165,
 	BPF_FUNC_task_pt_regs = 175,
 };
