@@ -11,8 +11,8 @@
  *
  * Frames lie on the data stack, leaf at the highest address: one window of 4 KB, cut at the start
  * of the stack's chunk, holds some 35. What is on the C stack comes in the native walk's window,
- * which begins at the leaf and often holds all of both; generators' frames are read one by one. Code objects are read only where the interpreter does not number
- * them, for their prints.
+ * which begins at the leaf and often holds all of both; generators' frames are read one by one.
+ * Code objects are read only where the interpreter does not number them, for their prints.
  *
  * What is read is written by the process itself, which may be in the middle of a call. 3.11 and
  * 3.12 publish a cframe before they have set its frame, which then is what an earlier call left
@@ -26,13 +26,13 @@
 
 #include "unwind.bpf.h"
 
-#define NO_MARK	       (~0ULL)
-#define STACK_SPAN     (64ULL << 20)	  /* above rsp: likely this thread's stack */
-#define CFRAME_BYTES   24
-#define CFRAME_SPAN    (1ULL << 20) /* between two on one stack: C may use much in between */
-#define STATE_SPAN     1024
-#define CHUNK_HEAD_MAX 64 /* in front of a chunk's first frame */
-#define RESTARTS_MAX   8
+#define NO_MARK		(~0ULL)
+#define STACK_SPAN	(64ULL << 20) /* above rsp: likely this thread's stack */
+#define CFRAME_BYTES	24
+#define CFRAME_SPAN	(1ULL << 20) /* between two on one stack: C may use much in between */
+#define STATE_SPAN	1024
+#define CHUNK_HEAD_MAX	64 /* in front of a chunk's first frame */
+#define RESTARTS_MAX	8
 #define FRAMES_PER_CALL 32 /* the data stack's window holds some 35 */
 /* Frames, their entry frames, and some that a restart drops. */
 #define CHAIN_STEPS_MAX (2 * PP_PYTHON_FRAMES_MAX + 64)
@@ -137,8 +137,8 @@ static __always_inline void take_next_code(struct pp_walk *w)
 {
 	__u32 number;
 
-	if (w->chain.interp.next_code &&
-	    !bpf_probe_read_user(&number, sizeof(number), (void *)w->chain.interp.next_code))
+	if (w->chain.next_code &&
+	    !bpf_probe_read_user(&number, sizeof(number), (void *)w->chain.next_code))
 		w->sample.next_code = number;
 }
 
@@ -301,7 +301,7 @@ __noinline int enter_state(__u64 state)
 	c->own_interp = CHAIN_AT(w, __u64, CHAIN_OTHER, l->state_interp - first);
 	/* Of another interpreter's code objects that number says nothing. */
 	if (c->interp.numbered_interp && c->own_interp != c->interp.numbered_interp)
-		c->interp.next_code = 0;
+		c->next_code = 0;
 	c->frame = CHAIN_AT(w, __u64, CHAIN_OTHER, l->state_frame - first);
 	c->cframe = c->first_cframe = 0;
 	c->state = state;
@@ -320,6 +320,7 @@ __noinline int chain_begin(void)
 	if (!w)
 		return PP_CHAIN_NO_STATE;
 	c = &w->chain;
+	c->next_code = c->interp.next_code;
 	c->data_len = c->other_len = c->outer = c->run_frames = c->restarts = 0;
 	base = c->fsbase;
 	if (c->interp.block)

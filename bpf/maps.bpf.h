@@ -32,9 +32,14 @@ struct pp_rules {
 	__u32 rules[PP_RULES_MAX];
 };
 
-/* A pc's rule under one address-space generation. The top bit of pc marks a leaf. */
+/*
+ * A rule under one address-space generation: of a return address (the byte before it, which is the
+ * call's), or of the code around a leaf's pc, as far as the row goes within a block of 64 bytes. A
+ * loop's leaves are many pcs of few rows.
+ */
+#define CACHE_BLOCK_SHIFT 6
 struct pp_cache_entry {
-	__u64 pc;
+	__u64 range; /* leaf : 1 | bytes : 15 | start : 48 */
 	__u32 gen;
 	__u32 rule;
 };
@@ -66,7 +71,9 @@ struct pp_chain {
 	__u32 run_frames; /* of the current run, so far */
 	__u32 restarts;
 	__u32 walk; /* tells one walk's prints from another's */
-	struct pp_interp interp;
+	__u32 pad;
+	__u64 next_code;	 /* as in interp, but 0 where it says nothing of the thread's */
+	struct pp_interp interp; /* with the space, as is: */
 	struct pp_layout layout;
 };
 
@@ -79,7 +86,11 @@ struct pp_walk {
 	__u32 busy;
 	__u32 zero; /* always 0, unknown to the verifier: searches start from it (see unwind.bpf.h)
 		     */
-	__u32 gen, block, nr_mappings; /* of the process */
+	/* Of the process; and whose they are, and of which epoch: also the next sample's if that is
+	 * of the same life. 0: nobody's. */
+	__u32 gen, block, nr_mappings;
+	__u32 space_epoch, space_tgid, space_exec_id;
+	__u64 space_start_ns;
 	__u32 window_len, window_next; /* bytes held; bytes the next read asks for */
 	__u64 window_start;
 	/* From sample to sample: what the last whole stack would have filled, and the page behind a
@@ -134,6 +145,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, PP_SETS_MAX);
 	__type(key, __u32);
 	__type(value, struct pp_set_conf);

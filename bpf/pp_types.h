@@ -363,9 +363,14 @@ enum pp_filter {
 	PP_FILTER_ALL,	/* every process */
 	PP_FILTER_PIDS, /* processes in map `filter` with this set's bit */
 };
+#define PP_EPOCHS 16 /* of processes whose pid is the same but for its upper bits */
 struct pp_set_conf {
 	__u32 filter; /* enum pp_filter */
 	__u32 pad;
+	/* Another with everything the daemon changes in `spaces` and `layouts` for one of those
+	 * processes: until then a CPU need not look the process of its last sample up again. The
+	 * same in all sets; never 0. */
+	__u32 epochs[PP_EPOCHS];
 };
 /* Map `filter`, key: tgid. Bits of `tree` are inherited by children at fork. */
 struct pp_filter_entry {
@@ -391,5 +396,6 @@ _Static_assert(sizeof(struct pp_layout) == 68, "pp_layout");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");
 _Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * sizeof(__u32), "pp_mapping");
 _Static_assert(sizeof(struct pp_space) == 80, "pp_space");
+_Static_assert(sizeof(struct pp_set_conf) == 72, "pp_set_conf");
 _Static_assert(PP_RULE_MAX <= 16, "a rule's kind has four bits");
 #endif

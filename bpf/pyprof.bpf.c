@@ -171,46 +171,46 @@ int chain(struct bpf_perf_event_data *ctx)
 	return go_on(ctx, w, WALK_PROGRAM);
 }
 
-static __always_inline bool wanted(__u32 set, __u32 tgid)
+/* Whether the sample is, and the epoch of what is known of its process. */
+static __always_inline bool wanted(__u32 set, __u32 tgid, __u32 *ret_epoch)
 {
 	struct pp_set_conf *conf = bpf_map_lookup_elem(&sets, &set);
 	struct pp_filter_entry *f;
 
 	if (!conf || conf->filter == PP_FILTER_OFF)
 		return false;
+	*ret_epoch = *(volatile __u32 *)&conf->epochs[tgid % PP_EPOCHS];
 	if (conf->filter == PP_FILTER_ALL)
 		return true;
 	f = bpf_map_lookup_elem(&filter, &tgid);
 	return f && f->sets & 1U << set;
 }
 
-/* A member of the current task, without a helper's call where the kernel lets programs follow
- * pointers to it (from 5.11 on). */
-#define TASK_READ(member)                                                                         \
-	(bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)              \
-		 ? ((struct task_struct *)bpf_get_current_task_btf())->member                     \
-		 : BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), member))
+/* From 5.11 on programs may follow pointers from the current task; before, a helper reads. */
+#define HAS_HELPER(name)     bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_##name)
+#define FOLLOWS		     HAS_HELPER(get_current_task_btf)
+#define MEMBER(from, member) (FOLLOWS ? (from)->member : BPF_CORE_READ(from, member))
+
+static __always_inline struct task_struct *this_task(void)
+{
+	return FOLLOWS ? (struct task_struct *)bpf_get_current_task_btf()
+		       : (struct task_struct *)bpf_get_current_task();
+}
 
 /* Who is running. */
-static __always_inline void identify(struct pp_sample *s)
+static __always_inline void identify(struct pp_sample *s, struct task_struct *task)
 {
-	struct task_struct *leader;
+	struct task_struct *leader = MEMBER(task, group_leader);
 
-	s->exec_id = (__u32)TASK_READ(self_exec_id);
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
-		leader = ((struct task_struct *)bpf_get_current_task_btf())->group_leader;
-		s->start_ns = leader->start_boottime;
-	} else {
-		leader = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), group_leader);
-		s->start_ns = BPF_CORE_READ(leader, start_boottime);
-	}
+	s->start_ns = MEMBER(leader, start_boottime);
+	s->exec_id = (__u32)MEMBER(task, self_exec_id);
 	bpf_core_read(&s->comm, sizeof(s->comm), &leader->comm);
 	bpf_get_current_comm(s->thread, sizeof(s->thread));
 }
 
 /* The user's registers: those of the interrupt, or those saved at the entry into the kernel. */
-static __always_inline int user_regs(struct bpf_perf_event_data *ctx, bool in_kernel,
-				     struct pp_walk *w)
+static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct task_struct *task,
+				     bool in_kernel, struct pp_walk *w)
 {
 	struct pp_regs saved;
 	__u16 cs; /* what is above it in the slot is the processor's (FRED) */
@@ -223,12 +223,12 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, bool in_ke
 		cs = *(volatile __u64 *)&ctx->regs.cs;
 		return cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
 	}
-	if (TASK_READ(flags) & PF_KTHREAD || !TASK_READ(mm))
+	if (MEMBER(task, flags) & PF_KTHREAD || !MEMBER(task, mm))
 		return PP_END_NO_USER;
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+	if (HAS_HELPER(task_pt_regs))
 		at = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	else
-		at = TASK_READ(stack) + kernel_stack_size - sizeof(saved);
+		at = MEMBER(task, stack) + kernel_stack_size - sizeof(saved);
 	if (bpf_probe_read_kernel(&saved, sizeof(saved), at))
 		return PP_END_STACK;
 	if (!(saved.cs & 3))
@@ -241,24 +241,8 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, bool in_ke
 	return cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
 }
 
-/* Whether BPF has a picture of this very life of the process. Looked at twice: where the daemon
- * replaces it meanwhile, its place in the map may be another process's next. */
-static __always_inline bool enter_space(struct pp_walk *w)
-{
-	__u32 tgid = w->sample.tgid;
-	struct pp_space *space = bpf_map_lookup_elem(&spaces, &tgid);
-
-	if (!space || space->start_ns != w->sample.start_ns || space->exec_id != w->sample.exec_id)
-		return false;
-	w->gen = space->gen;
-	w->block = space->block;
-	w->nr_mappings = space->nr_mappings;
-	w->chain.interp = space->interp;
-	return *(volatile __u64 *)&space->start_ns == w->sample.start_ns && w->nr_mappings;
-}
-
 /* Whether the process has an interpreter whose frames are known. */
-static __always_inline bool enter_interp(struct pp_walk *w)
+static __always_inline bool take_layout(struct pp_walk *w)
 {
 	__u32 number = w->chain.interp.layout - 1;
 	struct pp_layout *l;
@@ -269,15 +253,45 @@ static __always_inline bool enter_interp(struct pp_walk *w)
 	if (!l)
 		return false;
 	w->chain.layout = *l;
-	w->chain.fsbase = TASK_READ(thread.fsbase);
+	return true;
+}
+
+/* Whether BPF has a picture of this very life of the process. Looked at twice: where the daemon
+ * replaces it meanwhile, its place in the map may be another process's next. */
+static __always_inline bool enter_space(struct pp_walk *w, __u32 epoch)
+{
+	__u32 tgid = w->sample.tgid;
+	struct pp_space *space;
+
+	if (w->space_epoch == epoch && w->space_tgid == tgid &&
+	    w->space_start_ns == w->sample.start_ns && w->space_exec_id == w->sample.exec_id)
+		return true;
+	w->space_epoch = 0;
+	space = bpf_map_lookup_elem(&spaces, &tgid);
+	if (!space || space->start_ns != w->sample.start_ns || space->exec_id != w->sample.exec_id)
+		return false;
+	w->gen = space->gen;
+	w->block = space->block;
+	w->nr_mappings = space->nr_mappings;
+	w->chain.interp = space->interp;
+	if (*(volatile __u64 *)&space->start_ns != w->sample.start_ns || !w->nr_mappings)
+		return false;
+	if (!take_layout(w))
+		w->chain.interp.layout = 0;
+	w->space_tgid = tgid;
+	w->space_start_ns = w->sample.start_ns;
+	w->space_exec_id = w->sample.exec_id;
+	w->space_epoch = epoch;
 	return true;
 }
 
 static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 {
+	struct task_struct *task = this_task();
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32;
 	struct pp_walk *w;
+	__u32 epoch = 0;
 	bool in_kernel;
 	long n;
 
@@ -286,7 +300,7 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 		count(set, PP_COUNT_IDLE, 1);
 		return 0;
 	}
-	if (!wanted(set, tgid)) {
+	if (!wanted(set, tgid, &epoch)) {
 		count(set, PP_COUNT_FILTERED, 1);
 		return 0;
 	}
@@ -313,17 +327,17 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->sample.gc = PP_GC_NONE;
 	w->sample.task = 0;
 	w->futex = 0;
-	identify(&w->sample);
+	identify(&w->sample, task);
 
 	in_kernel = !(*(volatile __u64 *)&ctx->regs.cs & 3);
 	if (in_kernel) {
 		n = bpf_get_stack(ctx, w->pcs, PP_KERNEL_FRAMES_MAX * sizeof(__u64), 0);
 		w->sample.nr_kernel = n > 0 ? n / sizeof(__u64) : 0;
 	}
-	w->sample.end = user_regs(ctx, in_kernel, w);
+	w->sample.end = user_regs(ctx, task, in_kernel, w);
 	if (w->sample.end == PP_END_NO_USER || w->sample.end == PP_END_STACK)
 		return emit(w);
-	if (w->sample.end == PP_END_ROOT && !enter_space(w))
+	if (w->sample.end == PP_END_ROOT && !enter_space(w, epoch))
 		w->sample.end = PP_END_NO_SPACE;
 	if (w->sample.end != PP_END_ROOT) {
 		push_pc(w, w->pc, PP_WALKER_NONE);
@@ -336,8 +350,10 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->leaf_sp = w->sp;
 	w->nr_marks = 0;
 	w->mark = NO_MARK;
-	if (enter_interp(w))
+	if (w->chain.interp.layout) {
+		w->chain.fsbase = MEMBER(task, thread.fsbase);
 		return go_on(ctx, w, CHAIN_PROGRAM);
+	}
 	return go_on(ctx, w, WALK_PROGRAM);
 }
 

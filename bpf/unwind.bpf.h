@@ -29,7 +29,6 @@
 #define BOUND(x, mask) asm volatile("%0 &= %1" : "+r"(x) : "i"(mask))
 
 #define USER_ADDRESS_MAX (1ULL << 47)
-#define LEAF_BIT	 (1ULL << 63)
 
 /* Binary search steps that cover PP_MAPPINGS_MAX and PP_BUCKET_ROWS_MAX. */
 #define MAPPING_STEPS 12
@@ -140,9 +139,11 @@ static __always_inline struct pp_mapping *find_mapping(struct pp_walk *w, __u64 
 	return address >= m->start && address < m->end ? m : 0;
 }
 
-/* The rule for an ELF address; 0 (PP_RULE_NONE) if the table has none; RULE_UNLOADED if the table
- * has just been evicted, which says nothing about the code. */
-static __always_inline __u32 table_rule(struct pp_walk *w, __u32 table, __u64 address)
+/* The rule for an ELF address, and how far around it that is the rule; 0 (PP_RULE_NONE) if the
+ * table has none; RULE_UNLOADED if the table has just been evicted, which says nothing about the
+ * code. */
+static __always_inline __u32 table_rule(struct pp_walk *w, __u32 table, __u64 address,
+					__u64 *ret_before, __u64 *ret_behind)
 {
 	struct pp_table *t = bpf_map_lookup_elem(&tables, &table);
 	__u64 bucket, low, left, offset, at;
@@ -179,9 +180,14 @@ static __always_inline __u32 table_rule(struct pp_walk *w, __u32 table, __u64 ad
 		low += half & right;
 		left -= half;
 	}
+	/* Its end is where the next begins, or the bucket's. */
+	at = first + low + 1;
+	BOUND(at, PP_CHUNK_WORDS - 1);
+	*ret_behind = (low < (index & 0xff) ? words[at] >> 16 : 1U << PP_BUCKET_SHIFT) - offset;
 	at = first + low;
 	BOUND(at, PP_CHUNK_WORDS - 1);
 	at = words[at];
+	*ret_before = offset - (at >> 16);
 	BOUND(at, PP_RULES_MAX - 1);
 	return r->rules[at];
 }
@@ -281,6 +287,44 @@ static __always_inline __u32 frame_pointer_rule(struct pp_walk *w, __u32 leaf)
 	return RULE_FP_UNSURE;
 }
 
+/* ---- 1: the cache ---------------------------------------------------------------------------- */
+
+#define RANGE(start, bytes, leaf) ((start) | (__u64)(bytes) << 48 | (__u64)(leaf) << 63)
+#define RANGE_START(range)	  ((range) & ((1ULL << 48) - 1))
+#define RANGE_BYTES(range)	  ((range) >> 48 & 0x7fff)
+#define RANGE_LEAF(range)	  ((range) >> 63)
+
+static __always_inline struct pp_cache_entry *cached(struct pp_cache *cache, __u64 address,
+						     __u32 leaf)
+{
+	__u64 slot =
+		((leaf ? address >> CACHE_BLOCK_SHIFT : address) * 0x9e3779b97f4a7c15ULL) >> 40;
+
+	BOUND(slot, CACHE_ENTRIES - 1);
+	return &cache->entries[slot];
+}
+
+/* The rule holds for so many bytes before and from the address on. */
+static __always_inline void remember(struct pp_walk *w, struct pp_cache *cache, __u64 address,
+				     __u32 leaf, __u64 before, __u64 behind, __u32 rule)
+{
+	__u64 in_block = address & ((1 << CACHE_BLOCK_SHIFT) - 1);
+
+	if (!leaf) {
+		before = 0;
+		behind = 1;
+	}
+	if (before > in_block)
+		before = in_block;
+	if (behind > (1 << CACHE_BLOCK_SHIFT) - in_block)
+		behind = (1 << CACHE_BLOCK_SHIFT) - in_block;
+	*cached(cache, address, leaf) = (struct pp_cache_entry){
+		RANGE(address - before, before + behind, leaf),
+		w->gen,
+		rule,
+	};
+}
+
 /*
  * The rule for the walk's pc, from whoever has it; remembered in the pc cache. 0 when nobody does,
  * with the reason in sample.end.
@@ -290,7 +334,7 @@ __noinline __u32 find_rule(__u64 pc, __u32 leaf)
 	struct pp_walk *w = this_walk();
 	struct pp_cache *cache = this_cache();
 	struct pp_mapping *m;
-	__u64 address = leaf ? pc : pc - 1, slot;
+	__u64 address = leaf ? pc : pc - 1, before = 0, behind = 1;
 	__u32 rule = 0;
 
 	if (!w || !cache)
@@ -301,12 +345,14 @@ __noinline __u32 find_rule(__u64 pc, __u32 leaf)
 		return 0;
 	}
 	if (m && m->kind == PP_MAPPING_TABLE)
-		rule = table_rule(w, m->table, address - m->bias);
+		rule = table_rule(w, m->table, address - m->bias, &before, &behind);
 	if (rule == RULE_UNLOADED) {
 		w->sample.end = PP_END_NO_TABLE;
 		return 0;
 	}
 	if (!rule) {
+		before = 0;
+		behind = 1;
 		if (read_code(w, pc)) {
 			w->sample.end = m ? PP_END_NO_ROW : PP_END_NO_MAPPING;
 			return 0;
@@ -324,22 +370,19 @@ __noinline __u32 find_rule(__u64 pc, __u32 leaf)
 		w->sample.end = PP_END_RULE;
 		return 0;
 	}
-	pc |= leaf ? LEAF_BIT : 0;
-	slot = (pc * 0x9e3779b97f4a7c15ULL) >> 40;
-	BOUND(slot, CACHE_ENTRIES - 1);
-	cache->entries[slot] = (struct pp_cache_entry){ pc, w->gen, rule };
+	if (address < USER_ADDRESS_MAX)
+		remember(w, cache, address, leaf, before, behind, rule);
 	return rule;
 }
 
 static __always_inline __u32 rule_of(struct pp_walk *w, struct pp_cache *cache)
 {
-	__u64 pc = w->pc | (w->leaf ? LEAF_BIT : 0);
-	__u64 slot = (pc * 0x9e3779b97f4a7c15ULL) >> 40;
-	struct pp_cache_entry *e;
+	__u64 address = w->pc - 1 + w->leaf;
+	struct pp_cache_entry *e = cached(cache, address, w->leaf);
+	__u64 range = e->range;
 
-	BOUND(slot, CACHE_ENTRIES - 1);
-	e = &cache->entries[slot];
-	if (e->pc == pc && e->gen == w->gen)
+	if (e->gen == w->gen && RANGE_LEAF(range) == w->leaf &&
+	    address - RANGE_START(range) < RANGE_BYTES(range))
 		return e->rule;
 	return find_rule(w->pc, w->leaf);
 }

@@ -73,9 +73,7 @@ int pp_sessions_new(struct pp_sessions **ret, struct pp_bpf *bpf, struct pp_proc
 	r = pp_profile_new(&ss->profile, store, pp_now_ns(), profile);
 	if (r < 0)
 		return r;
-	r = pp_bpf_set_filter(bpf, 0, PP_FILTER_ALL);
-	if (r < 0)
-		return r;
+	pp_bpf_set_filter(bpf, 0, PP_FILTER_ALL);
 	r = open_set(ss, 0, frequency);
 	if (r < 0)
 		return r;
@@ -142,10 +140,10 @@ static void refresh_set(struct pp_sessions *ss, unsigned int set)
 		everything |= !s->config.pid;
 	}
 	if (used) {
-		(void)pp_bpf_set_filter(ss->bpf, set, everything ? PP_FILTER_ALL : PP_FILTER_PIDS);
+		pp_bpf_set_filter(ss->bpf, set, everything ? PP_FILTER_ALL : PP_FILTER_PIDS);
 		return;
 	}
-	(void)pp_bpf_set_filter(ss->bpf, set, PP_FILTER_OFF);
+	pp_bpf_set_filter(ss->bpf, set, PP_FILTER_OFF);
 	pp_bpf_filter_clear(ss->bpf, set);
 	ss->sets[set].events = pp_events_free(ss->sets[set].events);
 }

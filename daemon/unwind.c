@@ -448,6 +448,7 @@ void pp_unwind_ended(struct pp_unwind *u, struct pp_process *p)
 	if (!p->execed && pp_bpf_get_space(u->bpf, p->pid, &space) && space.gen == in->block->gen &&
 	    space.block == in->block->word)
 		pp_bpf_drop_space(u->bpf, p->pid);
+	pp_bpf_forget_space(u->bpf, p->pid);
 	unref_block(u, in->block);
 	in->block = NULL;
 }

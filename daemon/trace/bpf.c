@@ -23,6 +23,7 @@ struct pp_bpf {
 	size_t counts_len;
 	uint32_t *rules;
 	struct pp_drain *drain;
+	struct pp_set_conf *sets;
 	unsigned int nr_chunks;
 	uint64_t drained_bytes;
 	/* of the drain in progress */
@@ -102,6 +103,22 @@ static int open_and_load(struct pp_bpf *b, const struct pp_bpf_config *config)
 	return pyprof_bpf__load(skel);
 }
 
+/* Programs that find the epoch they know use what they have from before: so it follows what it
+ * stands for. */
+static void new_epoch(struct pp_bpf *b, unsigned int i)
+{
+	uint32_t epoch = b->sets[0].epochs[i] + 1 ?: 1;
+
+	for (unsigned int set = 0; set < PP_SETS_MAX; set++)
+		__atomic_store_n(&b->sets[set].epochs[i], epoch, __ATOMIC_RELEASE);
+}
+
+static void new_epochs(struct pp_bpf *b)
+{
+	for (unsigned int i = 0; i < PP_EPOCHS; i++)
+		new_epoch(b, i);
+}
+
 static int map_memory(struct pp_bpf *b)
 {
 	struct pyprof_bpf *skel = b->skel;
@@ -111,9 +128,11 @@ static int map_memory(struct pp_bpf *b)
 	b->rules = map_array(bpf_map__fd(skel->maps.rules), PP_RULES_MAX * sizeof(uint32_t),
 			     PROT_READ | PROT_WRITE);
 	b->drain = map_array(bpf_map__fd(skel->maps.drain), PAGE, PROT_READ | PROT_WRITE);
-	if (!b->counts || !b->rules || !b->drain)
+	b->sets = map_array(bpf_map__fd(skel->maps.sets), PAGE, PROT_READ | PROT_WRITE);
+	if (!b->counts || !b->rules || !b->drain || !b->sets)
 		return -errno;
 	b->drain->tgid = (uint32_t)getpid();
+	new_epochs(b);
 	b->ring = ring_buffer__new(bpf_map__fd(skel->maps.ring), on_record, b, NULL);
 	return b->ring ? 0 : -errno;
 }
@@ -171,6 +190,8 @@ struct pp_bpf *pp_bpf_free(struct pp_bpf *b)
 		munmap(b->rules, PP_RULES_MAX * sizeof(uint32_t));
 	if (b->drain)
 		munmap(b->drain, PAGE);
+	if (b->sets)
+		munmap(b->sets, PAGE);
 	pyprof_bpf__destroy(b->skel);
 	free(b);
 	return NULL;
@@ -225,11 +246,9 @@ void pp_bpf_sleep(struct pp_bpf *b)
 	__atomic_store_n(&b->drain->asleep, 1, __ATOMIC_SEQ_CST);
 }
 
-int pp_bpf_set_filter(struct pp_bpf *b, unsigned int set, enum pp_filter filter)
+void pp_bpf_set_filter(struct pp_bpf *b, unsigned int set, enum pp_filter filter)
 {
-	struct pp_set_conf conf = { .filter = filter };
-
-	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.sets), &set, &conf, BPF_ANY);
+	__atomic_store_n(&b->sets[set].filter, filter, __ATOMIC_RELEASE);
 }
 
 int pp_bpf_filter_add(struct pp_bpf *b, unsigned int set, pid_t pid, bool tree)
@@ -284,9 +303,17 @@ void pp_bpf_filter_clear(struct pp_bpf *b, unsigned int set)
 		bpf_map_delete_elem(fd, &key);
 }
 
+void pp_bpf_forget_space(struct pp_bpf *b, pid_t pid)
+{
+	new_epoch(b, (unsigned int)pid % PP_EPOCHS);
+}
+
 int pp_bpf_put_space(struct pp_bpf *b, pid_t pid, const struct pp_space *space)
 {
-	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.spaces), &pid, space, BPF_ANY);
+	int r = bpf_map_update_elem(bpf_map__fd(b->skel->maps.spaces), &pid, space, BPF_ANY);
+
+	pp_bpf_forget_space(b, pid);
+	return r;
 }
 
 bool pp_bpf_get_space(const struct pp_bpf *b, pid_t pid, struct pp_space *ret)
@@ -297,11 +324,15 @@ bool pp_bpf_get_space(const struct pp_bpf *b, pid_t pid, struct pp_space *ret)
 void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid)
 {
 	(void)bpf_map_delete_elem(bpf_map__fd(b->skel->maps.spaces), &pid);
+	pp_bpf_forget_space(b, pid);
 }
 
 int pp_bpf_put_layout(struct pp_bpf *b, uint32_t number, const struct pp_layout *layout)
 {
-	return bpf_map_update_elem(bpf_map__fd(b->skel->maps.layouts), &number, layout, BPF_ANY);
+	int r = bpf_map_update_elem(bpf_map__fd(b->skel->maps.layouts), &number, layout, BPF_ANY);
+
+	new_epochs(b);
+	return r;
 }
 
 int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *table)

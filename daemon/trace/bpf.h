@@ -47,7 +47,7 @@ int pp_bpf_ring_fd(const struct pp_bpf *b);
 void pp_bpf_sleep(struct pp_bpf *b);
 
 /* What a set samples. */
-int pp_bpf_set_filter(struct pp_bpf *b, unsigned int set, enum pp_filter filter);
+void pp_bpf_set_filter(struct pp_bpf *b, unsigned int set, enum pp_filter filter);
 /* Adds a process (and, with tree, its descendants to come) for a PP_FILTER_PIDS set; removes it. */
 int pp_bpf_filter_add(struct pp_bpf *b, unsigned int set, pid_t pid, bool tree);
 void pp_bpf_filter_remove(struct pp_bpf *b, unsigned int set, pid_t pid);
@@ -58,6 +58,9 @@ void pp_bpf_filter_clear(struct pp_bpf *b, unsigned int set);
 int pp_bpf_put_space(struct pp_bpf *b, pid_t pid, const struct pp_space *space);
 bool pp_bpf_get_space(const struct pp_bpf *b, pid_t pid, struct pp_space *ret);
 void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid);
+/* What the space led to is no longer there, though BPF may remember it: where exec or exit removed
+ * the space itself. */
+void pp_bpf_forget_space(struct pp_bpf *b, pid_t pid);
 /* A layout of interpreters' frames that spaces may refer to from now on. */
 int pp_bpf_put_layout(struct pp_bpf *b, uint32_t number, const struct pp_layout *layout);
 /* For tables.c: the unwind store's maps. */

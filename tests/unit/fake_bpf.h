@@ -40,10 +40,9 @@ uint64_t pp_bpf_counts(_unused_ const struct pp_bpf *b, unsigned int set, enum p
 	return fake.counts[set][what];
 }
 
-int pp_bpf_set_filter(_unused_ struct pp_bpf *b, unsigned int set, enum pp_filter filter)
+void pp_bpf_set_filter(_unused_ struct pp_bpf *b, unsigned int set, enum pp_filter filter)
 {
 	fake.sets[set] = filter;
-	return 0;
 }
 
 static struct pp_filter_entry *fake_filter(pid_t pid, bool make)
@@ -147,6 +146,10 @@ bool pp_bpf_get_space(_unused_ const struct pp_bpf *b, pid_t pid, struct pp_spac
 	if (i >= 0)
 		*ret = fake.spaces[i].space;
 	return i >= 0;
+}
+
+void pp_bpf_forget_space(_unused_ struct pp_bpf *b, _unused_ pid_t pid)
+{
 }
 
 void pp_bpf_drop_space(_unused_ struct pp_bpf *b, pid_t pid)
