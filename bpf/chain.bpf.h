@@ -167,15 +167,15 @@ static __always_inline __u64 mix_text(struct pp_walk *w, __u64 h, __u64 offset, 
 	return h;
 }
 
-/* Reads a str into w->object, as far as its first PP_PRINT_TEXT bytes of text. */
-static __always_inline int read_str(struct pp_walk *w, __u64 address)
+/* Reads the first bytes of a str into w->object. */
+static __always_inline int read_str(struct pp_walk *w, __u64 address, const __u32 bytes)
 {
 	__u64 left = 4096 - (address & 4095);
 
-	if (!bpf_probe_read_user(w->object, OBJECT_BYTES, (void *)address))
+	if (!bpf_probe_read_user(w->object, bytes, (void *)address))
 		return 0;
 	/* What lies behind it may not be there. */
-	if (left >= OBJECT_BYTES)
+	if (left >= bytes)
 		return -1;
 	BOUND(left, OBJECT_BYTES - 1);
 	return bpf_probe_read_user(w->object, left, (void *)address);
@@ -196,13 +196,15 @@ __noinline __u32 text_print(__u64 address)
 	if (p->address == address && p->walk == w->chain.walk)
 		return p->print;
 	l = &w->chain.layout;
-	if (read_str(w, address))
+	if (read_str(w, address, SHORT_STR_BYTES))
 		return 0;
 	bytes = OBJECT_AT(w, __u64, l->str_length);
 	bits = OBJECT_AT(w, __u32, l->str_state) >> (l->str_kind & 31) & 31;
 	h = pp_print_mix(bytes, bits);
 	bytes *= bits & 7;
 	start = bits & 16 ? l->str_ascii : l->str_compact;
+	if (start + bytes > SHORT_STR_BYTES && read_str(w, address, OBJECT_BYTES))
+		return 0;
 	h = mix_text(w, h, start, bytes);
 	if (bytes > PP_PRINT_TEXT) {
 		if (bpf_probe_read_user(w->object, PP_PRINT_TEXT,

@@ -21,6 +21,7 @@
 #define CODE_BYTES	32   /* code around a pc, the pc in the middle */
 #define PCS_MAX		4096 /* power of two above what a record's bounds add up to */
 #define OBJECT_BYTES	256  /* of a code object, or of a str */
+#define SHORT_STR_BYTES 128  /* of it, where it is as short as most */
 #define PRINTS_MAX	64   /* of one walk that are kept: a power of two */
 #define CACHE_ENTRIES	2048 /* pc cache, per CPU: 32 KB, 96-100% hits measured on real programs */
 
@@ -105,11 +106,11 @@ struct pp_walk {
 	__u64 futex; /* address of the futex that the thread waits for in the kernel, or 0 */
 	__u64 mark;  /* the next of marks to be met, or NO_MARK */
 	__u32 at_mark, nr_marks;
+	struct pp_chain chain;
 	__u8 code[CODE_BYTES];
 	__u8 window[CHAIN_OTHER + OTHER_BYTES];
 	__u8 object[OBJECT_BYTES + 8];
 	struct pp_print prints[PRINTS_MAX];
-	struct pp_chain chain;
 	__u64 marks[PP_PYTHON_FRAMES_MAX]; /* where on the C stack the chain's runs end */
 	struct pp_sample sample;	   /* the record, assembled in place */
 	__u64 pcs[PCS_MAX];

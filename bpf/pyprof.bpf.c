@@ -197,6 +197,17 @@ static __always_inline struct task_struct *this_task(void)
 		       : (struct task_struct *)bpf_get_current_task();
 }
 
+/* PP_COMM_LEN bytes, as words. */
+static __always_inline void copy_comm(char *to, const char *from)
+{
+	if (FOLLOWS) {
+		((__u64 *)to)[0] = ((const __u64 *)from)[0];
+		((__u64 *)to)[1] = ((const __u64 *)from)[1];
+	} else {
+		bpf_core_read(to, PP_COMM_LEN, from);
+	}
+}
+
 /* Who is running. */
 static __always_inline void identify(struct pp_sample *s, struct task_struct *task)
 {
@@ -204,8 +215,8 @@ static __always_inline void identify(struct pp_sample *s, struct task_struct *ta
 
 	s->start_ns = MEMBER(leader, start_boottime);
 	s->exec_id = (__u32)MEMBER(task, self_exec_id);
-	bpf_core_read(&s->comm, sizeof(s->comm), &leader->comm);
-	bpf_get_current_comm(s->thread, sizeof(s->thread));
+	copy_comm(s->comm, leader->comm);
+	copy_comm(s->thread, task->comm);
 }
 
 /* The user's registers: those of the interrupt, or those saved at the entry into the kernel. */
