@@ -80,10 +80,11 @@ struct pp_chain {
 
 /* One CPU's walk in progress. Its programs run with the CPU to themselves (`busy`). */
 struct pp_walk {
-	__u64 pc, sp, bp; /* the frame being unwound */
-	__u64 started_ns;
-	__u32 leaf;  /* pc is exact: look up pc, not pc - 1 */
-	__u32 calls; /* walk programs run so far */
+	__u64 pc, sp, bp;	     /* the frame being unwound */
+	__u64 started_ns, native_ns; /* the sample; the native walk, where it is timed */
+	__u64 chain_ns;		     /* what the chain took */
+	__u32 leaf;		     /* pc is exact: look up pc, not pc - 1 */
+	__u32 calls;		     /* walk programs run so far */
 	__u32 busy;
 	__u32 zero; /* always 0, unknown to the verifier: searches start from it (see unwind.bpf.h)
 		     */
@@ -143,6 +144,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pp_counts);
 } counts SEC(".maps");
+
+/* Entries set at load: those of counts, if times are taken. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pp_times);
+} times SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -196,6 +196,19 @@ enum pp_count {
 	PP_COUNT_MAX,
 };
 
+/* Where it is timed: how often a sample took how long, in BPF. */
+enum pp_time {
+	PP_TIME_SAMPLE, /* from the program's entry to the record's hand-over */
+	PP_TIME_CHAIN,	/* of that, the interpreter's chain, where there is one */
+	PP_TIME_NATIVE, /* and the walk of the native stack */
+	PP_TIME_MAX,
+};
+#define PP_TIME_BUCKET_NS 64
+#define PP_TIME_BUCKETS	  2048 /* 131 us; the last one's are that or more */
+struct pp_times {
+	__u32 buckets[PP_TIME_MAX][PP_TIME_BUCKETS];
+};
+
 /* ---- The unwind store ------------------------------------------------------------------------
  * One growing space of 32-bit words, in chunks (inner maps of an array of maps) that the daemon
  * adds as it needs them and writes through mmap. It holds unwind tables and the processes' mapping

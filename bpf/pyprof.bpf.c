@@ -66,11 +66,42 @@ static __always_inline __u64 wakeup(__u32 tgid)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
+static __always_inline void took(struct pp_times *t, enum pp_time what, __u64 ns)
+{
+	__u64 bucket = ns / PP_TIME_BUCKET_NS;
+
+	if (bucket >= PP_TIME_BUCKETS)
+		bucket = PP_TIME_BUCKETS - 1;
+	t->buckets[what][bucket]++;
+}
+
+/* Notes what the sample took; its native walk has ended at a time, or there was none (0). */
+static __noinline void note_times(struct pp_walk *w, __u64 walked_ns)
+{
+	__u64 ns = bpf_ktime_get_ns() - w->started_ns;
+	__u32 cpu = bpf_get_smp_processor_id(), set = w->sample.set;
+	struct pp_times *t = bpf_map_lookup_elem(&times, &cpu);
+
+	count(set, PP_COUNT_WALK_NS, ns);
+	count(set, PP_COUNT_FRAMES, w->sample.nr_user);
+	if (!t)
+		return;
+	took(t, PP_TIME_SAMPLE, ns);
+	if (w->chain_ns) {
+		count(set, PP_COUNT_CHAIN_NS, w->chain_ns);
+		count(set, PP_COUNT_PYFRAMES, w->sample.nr_python);
+		took(t, PP_TIME_CHAIN, w->chain_ns);
+	}
+	if (w->native_ns)
+		took(t, PP_TIME_NATIVE, walked_ns - w->native_ns);
+}
+
 /* Ends the sample: hands it to the ring and the CPU's walk to the next. */
 static __always_inline int emit(struct pp_walk *w)
 {
 	__u64 pcs = words(w);
 	__u64 size = sizeof(w->sample) + pcs * sizeof(__u64);
+	__u64 walked_ns = measure ? bpf_ktime_get_ns() : 0;
 	__u32 set = w->sample.set;
 
 	if (w->sample.chain_end == PP_CHAIN_DEPTH && w->sample.end == PP_END_ROOT)
@@ -81,10 +112,8 @@ static __always_inline int emit(struct pp_walk *w)
 		count(set, PP_COUNT_RING_FULL, 1);
 	else
 		count(set, PP_COUNT_SENT, 1);
-	if (measure) {
-		count(set, PP_COUNT_WALK_NS, bpf_ktime_get_ns() - w->started_ns);
-		count(set, PP_COUNT_FRAMES, w->sample.nr_user);
-	}
+	if (measure)
+		note_times(w, walked_ns);
 	w->busy = 0;
 	return 0;
 }
@@ -130,6 +159,8 @@ int walk(struct bpf_perf_event_data *ctx)
 
 	if (!w)
 		return 0;
+	if (measure && !w->calls)
+		w->native_ns = bpf_ktime_get_ns();
 	for (int i = 0; i < PP_FRAMES_PER_CALL / FRAMES_PER_STRIDE; i++)
 		if (stride()) {
 			learn_window(w);
@@ -164,10 +195,8 @@ int chain(struct bpf_perf_event_data *ctx)
 		}
 	}
 	begin_marks(w);
-	if (measure) {
-		count(w->sample.set, PP_COUNT_CHAIN_NS, bpf_ktime_get_ns() - started_ns);
-		count(w->sample.set, PP_COUNT_PYFRAMES, w->sample.nr_python);
-	}
+	if (measure)
+		w->chain_ns = bpf_ktime_get_ns() - started_ns;
 	return go_on(ctx, w, WALK_PROGRAM);
 }
 
@@ -299,6 +328,7 @@ static __always_inline bool enter_space(struct pp_walk *w, __u32 epoch)
 static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 {
 	struct task_struct *task = this_task();
+	__u64 started_ns = bpf_ktime_get_ns();
 	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tgid = id >> 32;
 	struct pp_walk *w;
@@ -323,8 +353,9 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 		return 0;
 	}
 	w->busy = 1;
-	w->started_ns = bpf_ktime_get_ns();
-	w->sample.time_ns = w->started_ns;
+	w->started_ns = started_ns;
+	w->sample.time_ns = started_ns;
+	w->chain_ns = w->native_ns = 0;
 	w->sample.tgid = tgid;
 	w->sample.tid = (__u32)id;
 	w->sample.cpu = bpf_get_smp_processor_id();

@@ -97,6 +97,7 @@ static int open_and_load(struct pp_bpf *b, const struct pp_bpf_config *config)
 	if ((r = bpf_map__set_max_entries(skel->maps.walks, b->cpus)) < 0 ||
 	    (r = bpf_map__set_max_entries(skel->maps.caches, b->cpus)) < 0 ||
 	    (r = bpf_map__set_max_entries(skel->maps.counts, b->cpus)) < 0 ||
+	    (r = bpf_map__set_max_entries(skel->maps.times, config->measure ? b->cpus : 1)) < 0 ||
 	    (r = bpf_map__set_max_entries(skel->maps.ring,
 					  (uint32_t)round_up_ring(config->ring_bytes))) < 0)
 		return r;

@@ -95,25 +95,44 @@ static int run(struct bench *b, unsigned int seconds)
 	return 0;
 }
 
+static void add(__u32 *sum, const __u32 *buckets)
+{
+	for (unsigned int i = 0; i < PP_TIME_BUCKETS; i++)
+		sum[i] += buckets[i];
+}
+
+static void print_buckets(const char *name, const __u32 *buckets)
+{
+	printf(", \"%s\": [", name);
+	for (unsigned int i = 0; i < PP_TIME_BUCKETS; i++)
+		printf("%s%u", i ? ", " : "", buckets[i]);
+	printf("]");
+}
+
 static int print(struct bench *b)
 {
-	struct get_stack_counts total = { 0 }, *per_cpu = calloc((size_t)b->nr_cpus, sizeof(total));
+	struct get_stack_counts *total = calloc((size_t)b->nr_cpus + 1, sizeof(*total));
+	struct get_stack_counts *per_cpu = total + 1;
 	__u32 zero = 0;
 	int r;
 
-	if (!per_cpu)
+	if (!total)
 		return -ENOMEM;
 	r = bpf_map_lookup_elem(bpf_object__find_map_fd_by_name(b->object, "counts"), &zero,
 				per_cpu);
 	for (int cpu = 0; r == 0 && cpu < b->nr_cpus; cpu++) {
-		total.runs += per_cpu[cpu].runs;
-		total.frames += per_cpu[cpu].frames;
-		total.ns += per_cpu[cpu].ns;
+		total->runs += per_cpu[cpu].runs;
+		total->frames += per_cpu[cpu].frames;
+		add(total->whole, per_cpu[cpu].whole);
+		add(total->stack, per_cpu[cpu].stack);
 	}
-	free(per_cpu);
-	if (r == 0)
-		printf("{\"runs\": %llu, \"frames\": %llu, \"ns\": %llu}\n", total.runs,
-		       total.frames, total.ns);
+	if (r == 0) {
+		printf("{\"runs\": %llu, \"frames\": %llu", total->runs, total->frames);
+		print_buckets("whole", total->whole);
+		print_buckets("stack", total->stack);
+		printf("}\n");
+	}
+	free(total);
 	return r;
 }
 

@@ -36,10 +36,19 @@ struct {
 	__uint(max_entries, 1 << 22);
 } ring SEC(".maps");
 
+static __always_inline void took(__u32 *buckets, __u64 ns)
+{
+	__u64 bucket = ns / PP_TIME_BUCKET_NS;
+
+	if (bucket >= PP_TIME_BUCKETS)
+		bucket = PP_TIME_BUCKETS - 1;
+	buckets[bucket]++;
+}
+
 SEC("perf_event")
 int sample(void *ctx)
 {
-	__u64 started = bpf_ktime_get_ns();
+	__u64 started = bpf_ktime_get_ns(), walk_began, walked;
 	struct get_stack_counts *c;
 	struct record *r;
 	__u32 zero = 0;
@@ -51,12 +60,15 @@ int sample(void *ctx)
 	c = bpf_map_lookup_elem(&counts, &zero);
 	if (!r || !c)
 		return 0;
+	walk_began = bpf_ktime_get_ns();
 	size = bpf_get_stack(ctx, r->pcs, sizeof(r->pcs), BPF_F_USER_STACK);
+	walked = bpf_ktime_get_ns();
 	if (size <= 0 || size > (long)sizeof(r->pcs))
 		return 0;
 	bpf_ringbuf_output(&ring, r, (__u64)size & 1023, BPF_RB_NO_WAKEUP);
 	c->runs++;
 	c->frames += (__u64)size / sizeof(__u64);
-	c->ns += bpf_ktime_get_ns() - started;
+	took(c->whole, bpf_ktime_get_ns() - started);
+	took(c->stack, walked - walk_began);
 	return 0;
 }

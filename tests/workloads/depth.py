@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A stack of a stated depth that stays as it is: depth.py LEVELS [calls]
+"""A stack of a stated depth that stays as it is: depth.py LEVELS [calls | half]
 
-With "calls" its innermost function is called again and again, so the stack's end changes.
+With "calls" its innermost function is called again and again, so the stack's end changes. With
+"half" its inner half is: some of those levels are there at any moment.
 """
 
 import sys
@@ -14,17 +15,29 @@ def spin():
     return total
 
 
-def descend(levels, calls):
+def climb(levels):
     if levels > 1:
-        return descend(levels - 1, calls)
+        spin()
+        climb(levels - 1)
+    else:
+        spin()
+
+
+def descend(levels, how):
+    if levels > 1:
+        return descend(levels - 1, how)
     print("ready", flush=True)
     total = 0
     while True:
-        if calls:
+        if how == "half":
+            climb(INNER)
+        elif how == "calls":
             spin()
         else:
             total += 1
 
 
 if __name__ == "__main__":
-    descend(int(sys.argv[1]), sys.argv[2:] == ["calls"])
+    LEVELS, HOW = int(sys.argv[1]), "".join(sys.argv[2:])
+    INNER = LEVELS // 2
+    descend(LEVELS - INNER if HOW == "half" else LEVELS, HOW)

@@ -4,7 +4,7 @@
 import time
 
 import pyprof
-from rows.measure import Chain, deep
+from rows.measure import Chain, deep, map_id, times_so_far
 
 # Without trampolines: levels are Python frames, of which one evaluation loop runs all.
 CHAIN_VERSIONS = ("3.15", "3.13", "3.12", "3.11", "3.9")
@@ -32,8 +32,14 @@ def chain_rows(daemon, version, python, levels):
             with daemon.connect(timeout=60) as connection:
                 session = connection.call("StartSession", parameters)["session"]
                 time.sleep(1)
-                before = daemon.counters()
+                before, began = daemon.counters(), times_so_far(map_id(daemon, "times"))
                 time.sleep(CHAIN_SECONDS)
                 chain = Chain(before, daemon.counters())
+                took = times_so_far(map_id(daemon, "times"))
                 connection.call("ReadSession", {"session": session, "stop": True})
-            print(f"CPython {version}, {levels} levels, {hertz} Hz: {chain}", flush=True)
+            print(
+                f"CPython {version}, {levels} levels, {hertz} Hz: median "
+                f"{took['chain'] - began['chain']} of {took['sample'] - began['sample']}\n"
+                f"    {chain}",
+                flush=True,
+            )
