@@ -42,7 +42,7 @@
 #define OWNER_GENERATOR	  1
 #define OWNER_INTERPRETER 3 /* and above: an entry frame */
 
-#define CHAIN_AT_MAX (2 * CHAIN_OTHER) /* power of two above every place in the window */
+#define CHAIN_AT_MAX (2 * WINDOW_BYTES) /* power of two above every place in the window */
 #define CHAIN_AT(w, type, at, offset) \
 	(*(type *)&(w)->window[((at) & (CHAIN_AT_MAX - 1)) + ((offset) & (PP_STATE_BYTES_MAX - 1))])
 
@@ -91,11 +91,11 @@ __noinline int chain_load(__u64 address, __u32 bytes)
 	c = &w->chain;
 	if (in_chunk(c, address)) {
 		size = address + bytes - c->chunk_start;
-		if (size > WINDOW_BYTES)
-			size = WINDOW_BYTES;
+		if (size > DATA_BYTES)
+			size = DATA_BYTES;
 		c->data_start = address + bytes - size;
 		c->data_len = 0;
-		BOUND(size, 2 * WINDOW_BYTES - 1);
+		BOUND(size, 2 * DATA_BYTES - 1);
 		if (bpf_probe_read_user(&w->window[CHAIN_DATA], size, (void *)c->data_start))
 			return -1;
 		c->data_len = size;

@@ -13,11 +13,13 @@
 
 /* Copied pieces of the thread's memory: of its stack, of the interpreter's data stack, and what
  * else the chain needs. */
-#define WINDOW_BYTES	4096
+#define WINDOW_BYTES	16384 /* 16 to 30 levels of Python with trampolines */
 #define WINDOW_READ_MIN 512
-#define CHAIN_DATA	WINDOW_BYTES
-#define CHAIN_OTHER	(2 * WINDOW_BYTES)
+#define DATA_BYTES	4096
 #define OTHER_BYTES	2048
+#define CHAIN_DATA	WINDOW_BYTES
+#define CHAIN_OTHER	(CHAIN_DATA + DATA_BYTES)
+#define CHAIN_END	(CHAIN_OTHER + OTHER_BYTES)
 #define CODE_BYTES	32   /* code around a pc, the pc in the middle */
 #define PCS_MAX		4096 /* power of two above what a record's bounds add up to */
 #define OBJECT_BYTES	256  /* of a code object, or of a str */
@@ -109,12 +111,12 @@ struct pp_walk {
 	__u32 at_mark, nr_marks;
 	struct pp_chain chain;
 	__u8 code[CODE_BYTES];
-	__u8 window[CHAIN_OTHER + OTHER_BYTES];
 	__u8 object[OBJECT_BYTES + 8];
 	struct pp_print prints[PRINTS_MAX];
-	__u64 marks[PP_PYTHON_FRAMES_MAX]; /* where on the C stack the chain's runs end */
-	struct pp_sample sample;	   /* the record, assembled in place */
+	__u8 window[CHAIN_END];
+	struct pp_sample sample; /* the record, assembled in place */
 	__u64 pcs[PCS_MAX];
+	__u64 marks[PP_PYTHON_FRAMES_MAX]; /* where on the C stack the chain's runs end */
 };
 
 struct pp_counts {

@@ -12,7 +12,7 @@
  *   4. the frame-pointer convention, for JITs, Go, and assembly without unwind information.
  * Whoever walks another kind of frame later takes its place in that list.
  *
- * The stack is read in windows of up to 4 KB, because a read costs 100 ns whether it is of 8 bytes
+ * The stack is read in windows of up to 16 KB, because a read costs 100 ns whether it is of 8 bytes
  * or of hundreds: one serves many frames.
  *
  * Shaped for the verifier: what is rare or has many branches (find_rule, refill, special_frame) is
@@ -391,7 +391,7 @@ static __always_inline __u32 rule_of(struct pp_walk *w, struct pp_cache *cache)
 
 /*
  * Moves the window so that it holds the 8 bytes at address. The first read of a walk takes what the
- * last stack on this CPU needed, later ones twice as much each, up to 4 KB: a shallow stack costs
+ * last stack on this CPU needed, later ones twice as much each, up to 16 KB: a shallow stack costs
  * little, a deep one few reads. Where the stack ends within the read, which the kernel finds out at
  * the price of several reads, what is left of the slot's page is taken; the next walks then stop
  * there by themselves. Returns 0, or -1 if the slot cannot be read.
