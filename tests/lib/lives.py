@@ -114,6 +114,9 @@ class Recorded:
         for program in self.programs.values():
             program.wait_for("done", seconds=self.seconds + pyprof.START_SECONDS)
 
+    def is_recording(self):
+        return self.daemon.call("GetStatus")["sessions"] > 0
+
     def __enter__(self):
         self.work.__enter__()
         self.pythons, self.missing = pythons()
@@ -123,6 +126,7 @@ class Recorded:
                 "record", "-a", "-d", self.seconds, "-F", HERTZ, "-f", "folded", "-o",
                 self.work / "out", stderr=-1,
             )  # fmt: skip
+            pyprof.wait_until(self.is_recording, pyprof.START_SECONDS, "the recording to begin")
             self.start()
             self.finish()
             recorder.send_signal(signal.SIGINT)
