@@ -27,13 +27,16 @@
 /* The ring holds what comes between two drains at the highest rate, on every CPU; see
  * drain_interval. */
 #define RING_BYTES_PER_CPU (256 * KIB)
+#define DRAIN_CALM_USEC	   (250 * USEC_PER_MSEC) /* up to CALM_FREQUENCY: 25 samples a CPU */
 #define DRAIN_SLOW_USEC	   (100 * USEC_PER_MSEC) /* up to FAST_FREQUENCY: 50 samples a CPU */
 #define DRAIN_FAST_USEC	   (10 * USEC_PER_MSEC)	 /* above: 100 samples a CPU, of up to 2 KB */
-#define FAST_FREQUENCY	   500			 /* Hz, of all sets together */
-#define QUIET_DRAINS	   3			 /* in a row that found nothing: it may sleep */
-#define DRAIN_IDLE_USEC	   (1 * USEC_PER_SEC)	 /* what is due by time is due every second */
-#define STARTING_NS	   (2 * NSEC_PER_SEC)	 /* first samples say what to load: no waiting */
-#define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC)	 /* an exec is a burst of records */
+#define CALM_FREQUENCY	   100			 /* Hz, of all sets together */
+#define FAST_FREQUENCY	   500
+#define CALM_NS		   (1 * NSEC_PER_SEC)  /* without anything new */
+#define QUIET_DRAINS	   3		       /* in a row that found nothing: it may sleep */
+#define DRAIN_IDLE_USEC	   (1 * USEC_PER_SEC)  /* what is due by time is due every second */
+#define STARTING_NS	   (2 * NSEC_PER_SEC)  /* first samples say what to load: no waiting */
+#define LIFE_DELAY_USEC	   (3 * USEC_PER_MSEC) /* an exec is a burst of records */
 #define PERFMAPS_BYTES	   (128 * MIB)
 #define TURN_SLOW_NS	   (50 * NSEC_PER_MSEC)	 /* the goal: never longer */
 #define CALLERS_WAIT_NS	   (250 * NSEC_PER_MSEC) /* then they come before samples, once */
@@ -43,15 +46,20 @@
 
 /*
  * The rings are drained by time, as a wake-up costs more than a walk: often enough that they hold
- * what comes meanwhile. Where nothing comes, on a machine that idles, the loop sleeps until the
- * kernel wakes it for the next sample, or for a second: then there are windows to be closed.
+ * what comes meanwhile, and that what a new process needs is there soon; else rarely, as most of
+ * what a sample costs is to find cold memory that the next one finds warm. Whoever asks for samples
+ * has the ring drained at once. Where nothing comes, on a machine that idles, the loop sleeps until
+ * the kernel wakes it for the next sample, or for a second: then there are windows to be closed.
  */
 static uint64_t drain_interval(const struct pp_manager *m)
 {
-	bool fast = pp_sessions_rate(m->sessions) > FAST_FREQUENCY ||
-		    pp_now_ns() < m->started_ns + STARTING_NS;
+	unsigned int rate = pp_sessions_rate(m->sessions);
+	uint64_t now_ns = pp_now_ns();
 
-	return fast ? DRAIN_FAST_USEC : DRAIN_SLOW_USEC;
+	if (rate > FAST_FREQUENCY || now_ns < m->started_ns + STARTING_NS)
+		return DRAIN_FAST_USEC;
+	return rate > CALM_FREQUENCY || now_ns < m->news_ns + CALM_NS ? DRAIN_SLOW_USEC
+								      : DRAIN_CALM_USEC;
 }
 
 /* From now on, not from when this turn began: however long a pump takes, there is time for others

@@ -67,6 +67,7 @@ struct pp_manager {
 	unsigned int quiet;	   /* drains in a row that found nothing */
 	bool asleep;		   /* until the ring or a second wakes the loop */
 	bool found;		   /* a sample of another process, in the pump in progress */
+	uint64_t news_ns;	   /* when a record, or a stack that lacks something, last came */
 	pid_t pid;
 	uint64_t samples, complete;
 	struct pp_turn turn;

@@ -97,6 +97,8 @@ static void take_sample(struct pp_manager *m, const struct pp_sample *s)
 	if (pp_end_complete((enum pp_end)s->end)) {
 		p->complete++;
 		m->complete++;
+	} else {
+		m->news_ns = s->time_ns;
 	}
 	pp_sessions_sample(m->sessions, s, p, node, pp_states_attributes(m->store, m->codes, p, s));
 }
@@ -282,6 +284,8 @@ void pp_manager_pump(struct pp_manager *m)
 	pp_kernel_tick(m->kernel, now_ns);
 	pp_store_tend(m->store);
 	every_second(m, now_ns);
+	if (m->nr_life)
+		m->news_ns = now_ns;
 	if (m->found || m->nr_life)
 		pp_manager_stir(m);
 }
