@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A jitdump of the attacker's own whose contents are the attack: HOW."""
 
+import array
 import itertools
 import os
 import random
@@ -74,6 +75,20 @@ def noise():
         yield bytes(block)
 
 
+MILLIONS = 5
+
+
+def many():
+    """Millions of good records, each of code elsewhere."""
+    count = 100_000
+    block = array.array("Q", load(0, 16, b"of mine") * count)  # a record of eight words
+    for n in range(MILLIONS * 10):
+        first = PLACE + 16 * n * count
+        for word in (3, 4):  # where it was made, and where it lies
+            block[word::8] = array.array("Q", range(first, first + 16 * count, 16))
+        yield block
+
+
 def names():
     yield load(PLACE, 16, b"x" * (8 << 20))
     for _ in range(64):
@@ -103,7 +118,7 @@ def grow():
 
 
 HOW = {
-    "cut": cut, "sizes": sizes, "places": places, "noise": noise, "names": names,
+    "cut": cut, "many": many, "sizes": sizes, "places": places, "noise": noise, "names": names,
     "sparse": list, "rewritten": list, "growing": list, "foreign": list,
 }  # fmt: skip
 ALSO = {"rewritten": rewrite, "growing": grow}
