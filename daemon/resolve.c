@@ -10,6 +10,7 @@
 #include "natives.h"
 #include "profile/end.h"
 #include "profile/store.h"
+#include "python/name.h"
 #include "pythons.h"
 
 #include <string.h>
@@ -201,6 +202,22 @@ static const char *text_of(struct pp_resolve *r, uint32_t string)
 	return string ? pp_strings_text(r->store->strings, string, &len) : "?";
 }
 
+/* Whether the one is how CPython writes the other into a perf map. */
+static bool agree(struct pp_resolve *r, const struct pp_frame *stub, const struct pp_frame *python)
+{
+	struct pp_name entry = { .has_file = stub->file };
+	const char *name, *file = "";
+	size_t len, file_len = 0;
+
+	entry.name = pp_strings_text(r->store->strings, stub->name, &entry.len);
+	if (stub->file)
+		entry.file = pp_strings_text(r->store->strings, stub->file, &entry.file_len);
+	name = pp_strings_text(r->store->strings, python->name, &len);
+	if (python->file)
+		file = pp_strings_text(r->store->strings, python->file, &file_len);
+	return pp_name_agrees(&entry, name, len, file, file_len);
+}
+
 /* A perf map and the interpreter speak of one activation: they must say the same. */
 static void compare(struct pp_resolve *r, const struct pp_process *p, struct pp_merge_pair pair)
 {
@@ -211,7 +228,8 @@ static void compare(struct pp_resolve *r, const struct pp_process *p, struct pp_
 		return;
 	stub = *pp_frames_describe(r->store->frames, pair.stub);
 	python = *pp_frames_describe(r->store->frames, pair.python);
-	if (!stub.name || !python.name || (stub.name == python.name && stub.file == python.file))
+	if (!stub.name || !python.name || (stub.name == python.name && stub.file == python.file) ||
+	    agree(r, &stub, &python))
 		return;
 	pp_count(PP_C_names_disagree);
 	if (r->disagreements_told++ >= DISAGREEMENTS_TOLD_MAX)

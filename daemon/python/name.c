@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "python/name.h"
 
+#include "base/text.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -74,4 +76,81 @@ int pp_name_write(struct pp_buf *out, const struct pp_name *name)
 		pp_buf_add(out, name->file, name->file_len);
 	}
 	return 0;
+}
+
+/* Bytes of a qualname and of a file that are compared: a sample may hold a thousand pairs. */
+#define COMPARED_MAX 256
+
+struct beginning {
+	size_t len;
+	bool whole;
+	char text[2 * COMPARED_MAX + 1];
+};
+
+static void begin_with(struct beginning *b, const char *text, size_t len)
+{
+	size_t n = MIN(len, (size_t)COMPARED_MAX);
+
+	if (!b->whole)
+		return;
+	memcpy(b->text + b->len, text, n);
+	b->len += n;
+	b->whole = n == len;
+}
+
+static bool is_text(const char *text, size_t len)
+{
+	size_t at = 0, n;
+
+	while (at < MIN(len, (size_t)COMPARED_MAX)) {
+		n = pp_utf8_sequence(text + at, len - at);
+		if (!n)
+			return false;
+		at += n;
+	}
+	return true;
+}
+
+/* As CPython's "%s" has it; instead: what it has for what is no text. */
+static void begin_as_written(struct beginning *b, const char *text, size_t len, const char *instead)
+{
+	if (is_text(text, len))
+		begin_with(b, text, strnlen(text, len));
+	else
+		begin_with(b, instead, strlen(instead));
+}
+
+static bool is_entry(const struct beginning *read, const char *name, size_t len, const char *file,
+		     size_t file_len, const char *instead)
+{
+	struct beginning written = { .whole = true };
+	const char *newline;
+
+	begin_as_written(&written, name, len, instead);
+	begin_with(&written, ":", 1);
+	begin_as_written(&written, file, file_len, instead);
+	newline = memchr(written.text, '\n', written.len);
+	if (newline) {
+		written.len = (size_t)(newline - written.text);
+		written.whole = true;
+		if (!memchr(written.text, ':', written.len))
+			written.text[written.len++] = ':';
+	}
+	if (written.whole && read->whole && written.len != read->len)
+		return false;
+	return !memcmp(written.text, read->text, MIN(written.len, read->len));
+}
+
+bool pp_name_agrees(const struct pp_name *entry, const char *name, size_t len, const char *file,
+		    size_t file_len)
+{
+	struct beginning read = { .whole = true };
+
+	begin_with(&read, entry->name, entry->len);
+	/* An empty file is as good as none: a frame does not tell the two apart. */
+	begin_with(&read, ":", 1);
+	if (entry->has_file)
+		begin_with(&read, entry->file, entry->file_len);
+	return is_entry(&read, name, len, file, file_len, "(null)") ||
+	       is_entry(&read, name, len, file, file_len, "");
 }

@@ -34,5 +34,14 @@ bool pp_name_is_python(const char *text, size_t len);
  */
 void pp_name_split(const char *text, size_t len, struct pp_name *ret);
 
+/*
+ * Whether CPython, of a function of this qualname and file, may have written this entry. For what
+ * is no UTF-8 (lone surrogates, as of paths in another encoding) it writes `(null)` or nothing,
+ * depending on its version; the rest up to a NUL; and a newline ends the entry. Where qualname and
+ * file meet the entry does not tell. Of long ones the beginnings are looked at.
+ */
+bool pp_name_agrees(const struct pp_name *entry, const char *name, size_t len, const char *file,
+		    size_t file_len);
+
 /* Appends the name as the map had it, byte for byte. Returns 0 or the buffer's error. */
 int pp_name_write(struct pp_buf *out, const struct pp_name *name);

@@ -71,12 +71,62 @@ static void test_ambiguous(void **state)
 	check("py::f:zip:/a.py", "f:zip", "/a.py");
 }
 
+#define agrees(entry, name, file) agrees_at(entry, name, sizeof(name) - 1, file, sizeof(file) - 1)
+
+static bool agrees_at(const char *entry, const char *name, size_t len, const char *file,
+		      size_t file_len)
+{
+	struct pp_name n;
+
+	pp_name_split(entry, strlen(entry), &n);
+	return pp_name_agrees(&n, name, len, file, file_len);
+}
+
+static void test_agrees(void **state)
+{
+	char long_name[300], other[sizeof(long_name)];
+
+	(void)state;
+	assert_true(agrees("py::f:/a.py", "f", "/a.py"));
+	assert_false(agrees("py::g:/a.py", "f", "/a.py"));
+	assert_false(agrees("py::f:/a.py", "f", "/b.py"));
+	assert_false(agrees("py::f:/a.py", "f", "/a.pyc"));
+	assert_false(agrees("py::f:/a.pyc", "f", "/a.py"));
+	assert_false(agrees("py::f", "f", "/a.py"));
+	/* What is no UTF-8: a file's name, a lone surrogate in a function's. */
+	assert_true(agrees("py::f:(null)", "f", "/caf\xe9.py"));
+	assert_true(agrees("py::(null):/a.py", "\xed\xb2\x80", "/a.py"));
+	assert_true(agrees("py::(null):(null)", "\xff", "\xff"));
+	assert_true(agrees("py::f:", "f", "/caf\xe9.py"));
+	assert_false(agrees("py::f:(null)", "f", "/caf\xc3\xa9.py"));
+	assert_false(agrees("py::f:/caf\xe9.py", "f", "/caf\xe9.py"));
+	/* A function may be called that. */
+	assert_true(agrees("py::(null):/a.py", "(null)", "/a.py"));
+	/* Ends at a NUL, and at a newline. */
+	assert_true(agrees("py::f:/a.py", "f\0g", "/a.py\0"));
+	assert_true(agrees("py::f", "f\ng", "/a.py"));
+	assert_true(agrees("py::f:/a", "f", "/a\nb.py"));
+	assert_false(agrees("py::f:/a", "f", "/a b.py"));
+	/* Split at another colon. */
+	assert_true(agrees("py::a:b:c.py", "a:b", "c.py"));
+	/* Of long ones the beginnings, and no more is read of them than there is. */
+	memset(long_name, 'x', sizeof(long_name));
+	memcpy(other, long_name, sizeof(other));
+	other[10] = 'y';
+	assert_true(agrees_at("py::x:/a.py", "x", 1, "/a.py", 5));
+	assert_true(pp_name_agrees(&(struct pp_name){ .name = long_name, .len = sizeof(long_name) },
+				   long_name, sizeof(long_name), "/a", 2));
+	assert_false(pp_name_agrees(&(struct pp_name){ .name = other, .len = sizeof(other) },
+				    long_name, sizeof(long_name), "/a", 2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exact),
 		cmocka_unit_test(test_colons),
 		cmocka_unit_test(test_ambiguous),
+		cmocka_unit_test(test_agrees),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
