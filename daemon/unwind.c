@@ -134,7 +134,7 @@ static void unref_block(struct pp_unwind *u, struct block *b)
 	if (!b || --b->refs)
 		return;
 	pp_tables_drop_block(u->tables, b->word, b->nr);
-	pp_holdings_take(&u->blocks, b->user, b->nr * PP_MAPPING_WORDS);
+	pp_holdings_take(&u->blocks, b->user, (uint64_t)b->nr * PP_MAPPING_WORDS);
 	free(b);
 }
 
