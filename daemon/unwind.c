@@ -241,6 +241,19 @@ static bool yield_spaces(struct pp_unwind *u, uint32_t user)
 	return dropped;
 }
 
+/*
+ * A block has a generation of its own, and rules that BPF found by one block are not used under
+ * another. What changes rules, and how it comes to a new block or another identity:
+ *   - a mapping over an old range: dlclose and dlopen at one address, MAP_FIXED, code made
+ *     executable: the side-band's record (on_mapping). munmap is not reported and need not be: what
+ *     is known of an address matters again when something is mapped there;
+ *   - records lost, or a walk that ends in no mapping: a scan that finds others (dirty);
+ *   - a file's table is loaded, or evicted: everybody who maps the file (touch_mappers);
+ *   - an exec: BPF drops the space at once, and its identity is another's (on_exec in BPF);
+ *   - a pid that is used again: the start time is a part of the identity.
+ * A fork's child has its parent's memory, and so its block and generation until one of them
+ * changes. Between a record and the new block, some ms, walks still go by the old one.
+ */
 static int make_block(struct pp_unwind *u, const struct pp_process *p, struct block **ret)
 {
 	size_t n = MIN(pp_process_nr_maps(p), (size_t)PP_MAPPINGS_MAX);
