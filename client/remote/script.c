@@ -5,9 +5,11 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -50,18 +52,36 @@ static int refuse(const struct pp_target *t, const char *what, int error)
 		       (int)t->pid, what, strerror(error));
 }
 
+/*
+ * To the file system we are its user: whatever it has put in the way, mounts of its own namespace
+ * included, which it can change between any two calls, we can do there what it can do itself.
+ */
+static int begin_as_user(const struct pp_script *s)
+{
+	if (s->uid == geteuid())
+		return 0;
+	(void)setgroups(0, NULL);
+	(void)setfsgid(s->gid);
+	(void)setfsuid(s->uid);
+	return setfsgid((gid_t)-1) == (int)s->gid && setfsuid((uid_t)-1) == (int)s->uid ? 0
+											: -EPERM;
+}
+
+static void end_as_user(void)
+{
+	(void)setfsuid(geteuid());
+	(void)setfsgid(getegid());
+}
+
 /* Its /tmp, by its own root and not by anything that it puts in the way. */
-static int open_tmp(struct pp_script *s, const struct pp_target *t)
+static int open_tmp(struct pp_script *s, int root)
 {
 	struct open_how how = {
 		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
-	_cleanup_close_ int root = openat(t->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 
-	if (root < 0)
-		return -errno;
 	s->tmp = (int)syscall(SYS_openat2, root, TMP, &how, sizeof(how));
 	if (s->tmp < 0 || fstat(s->tmp, &st) < 0)
 		return -errno;
@@ -85,52 +105,54 @@ static int make_directory(struct pp_script *s)
 	s->dir = openat(s->tmp, s->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s->dir < 0 || fstat(s->dir, &st) < 0)
 		return -errno;
-	return st.st_uid == geteuid() ? 0 : -EACCES;
+	return st.st_uid == s->uid ? 0 : -EACCES;
 }
 
-static int give(int fd, const struct pp_target *t)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	return st.st_uid == t->uid || fchown(fd, t->uid, t->gid) == 0 ? 0 : -errno;
-}
-
-static int write_script(const struct pp_script *s, const struct pp_target *t, bool on)
+static int write_script(const struct pp_script *s, bool on)
 {
 	_cleanup_close_ int fd =
 		openat(s->dir, SCRIPT_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
 	char text[sizeof(script) + sizeof(s->name) + 16];
 	int n = snprintf(text, sizeof(text), script, on ? "True" : "False", s->name);
 
+	return fd < 0 ? -errno : pp_write_full(fd, text, (size_t)n);
+}
+
+/* Returns 0, or a negative errno with what could not be had. */
+static int make(struct pp_script *s, int root, bool on, const char **ret_what)
+{
 	int r;
 
-	if (fd < 0)
-		return -errno;
-	r = pp_write_full(fd, text, (size_t)n);
-	return r < 0 ? r : give(fd, t);
+	*ret_what = "no safe place";
+	r = open_tmp(s, root);
+	if (r < 0)
+		return r;
+	*ret_what = "no new directory";
+	r = make_directory(s);
+	if (r < 0)
+		return r;
+	*ret_what = "no new file";
+	r = write_script(s, on);
+	if (r < 0)
+		return r;
+	s->answer = openat(s->dir, ANSWER_FILE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return s->answer < 0 ? -errno : 0;
 }
 
 int pp_script_new(struct pp_script *s, const struct pp_target *t, bool on)
 {
-	int r;
+	_cleanup_close_ int root = openat(t->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const char *what = "no safe place";
+	int r = root < 0 ? -errno : 0;
 
-	r = open_tmp(s, t);
-	if (r < 0)
-		return refuse(t, "no safe place", -r);
-	r = make_directory(s);
-	if (r < 0)
-		return refuse(t, "no new directory", -r);
-	r = write_script(s, t, on);
-	if (r < 0)
-		return refuse(t, "no new file", -r);
-	s->answer = openat(s->dir, ANSWER_FILE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	r = s->answer < 0 ? -errno : give(s->answer, t);
-	/* At last, so that nobody but us had a hand in what is in it. */
+	s->uid = t->uid;
+	s->gid = t->gid;
 	if (r >= 0)
-		r = give(s->dir, t);
-	return r < 0 ? refuse(t, "no new file", -r) : 0;
+		r = begin_as_user(s);
+	if (r >= 0)
+		r = make(s, root, on, &what);
+	end_as_user();
+	return r < 0 ? refuse(t, what, -r) : 0;
 }
 
 bool pp_script_answer(const struct pp_script *s, char *text)
@@ -149,12 +171,14 @@ bool pp_script_answer(const struct pp_script *s, char *text)
 
 void pp_script_done(struct pp_script *s)
 {
-	if (s->dir >= 0) {
-		(void)unlinkat(s->dir, SCRIPT_FILE, 0);
-		(void)unlinkat(s->dir, ANSWER_FILE, 0);
-	}
-	if (s->name[0])
+	if (s->name[0] && begin_as_user(s) >= 0) {
+		if (s->dir >= 0) {
+			(void)unlinkat(s->dir, SCRIPT_FILE, 0);
+			(void)unlinkat(s->dir, ANSWER_FILE, 0);
+		}
 		(void)unlinkat(s->tmp, s->name, AT_REMOVEDIR);
+	}
+	end_as_user();
 	s->answer = pp_close(s->answer);
 	s->dir = pp_close(s->dir);
 	s->tmp = pp_close(s->tmp);

@@ -12,6 +12,8 @@
 
 struct pp_script {
 	int tmp, dir, answer;
+	uid_t uid; /* the process's, for files */
+	gid_t gid;
 	char name[32]; /* of the directory */
 	char path[64]; /* of the script, as the process sees it */
 };
