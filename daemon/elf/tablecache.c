@@ -90,8 +90,9 @@ static void on_reply(void *userdata, int error, const void *data, size_t len, in
 	if (!error)
 		error = reply.error > 0 || (call->fn && !reply.error && !nr_fds) ? -EBADMSG
 										 : reply.error;
+	/* With an error they may be the request's own: the directory. */
 	if (call->fn)
-		call->fn(call->userdata, error, nr_fds ? fds : &none);
+		call->fn(call->userdata, error, !error ? fds : &none);
 	else if (error)
 		pp_count(PP_C_tablefiles_failed);
 	free(call);

@@ -381,6 +381,18 @@ static void test_directory_removed(void **state)
 	assert_int_equal(pp_counters[PP_C_tablefiles_failed], 1);
 }
 
+/* Who waits when the daemon ends gets no descriptor, and not the directory's. */
+static void test_unanswered(_unused_ void **state)
+{
+	struct pp_file_key key = key_of_libc();
+
+	for (int i = 0; i < 2; i++)
+		assert_return_code(pp_tablecache_get(cache, &key, on_got, NULL), 0);
+	cache = pp_tablecache_free(cache);
+	assert_int_equal(got.error, -ECANCELED);
+	assert_int_equal(got.fd, -1);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,6 +405,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directory_removed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unanswered, setup, teardown),
 	};
 
 	if (argc == 3 && !strcmp(argv[1], "--child"))
