@@ -176,6 +176,7 @@ static void sweep_objects(struct pp_codes *cs, struct pp_code_cache *cache)
 
 void pp_codes_swept(struct pp_codes *cs)
 {
+	cs->sweeps++;
 	for (struct pp_coded *c = cs->newest; c; c = c->older) {
 		struct pp_u64map kept = { .max = PP_CODE_FRAMES_MAX };
 		uint64_t key, frame;
@@ -184,10 +185,10 @@ void pp_codes_swept(struct pp_codes *cs)
 		for (size_t k = 0; k < c->nr_pending; k++)
 			if (!pp_frames_is_live(cs->store->frames, c->pending[k].stub))
 				c->pending[k].stub = PP_FRAME_UNKNOWN;
-		if (!c->cache)
+		/* One that is shared is swept once: it may have thousands of holders. */
+		if (!c->cache || c->cache->swept == cs->sweeps)
 			continue;
-		/* One that is shared is swept once for each of its holders, and loses nothing by
-		 * it: what is dead is dead for all. */
+		c->cache->swept = cs->sweeps;
 		while (pp_u64map_next(&c->cache->frames, &i, &key, &frame))
 			if (pp_frames_is_live(cs->store->frames, (uint32_t)frame))
 				(void)pp_u64map_put(

@@ -57,6 +57,7 @@ struct pp_codes {
 	struct pp_codes_hooks hooks;
 	void *userdata;
 	struct pp_coded *newest;
+	uint32_t sweeps;
 };
 
 /* Begins the cache anew; what is pending still gets its names. */

@@ -27,6 +27,7 @@ struct pp_code_object {
 
 struct pp_code_cache {
 	uint32_t refs, next;		/* next: tenant's number */
+	uint32_t swept;			/* its holder's: in which sweep it last was */
 	struct pp_u64map addresses;	/* address -> index in objects */
 	struct pp_u64map frames;	/* tenant << 32 | place -> frame */
 	struct pp_code_object *objects; /* each address's: an index stays its address's */
