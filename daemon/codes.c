@@ -76,6 +76,7 @@ static struct pp_coded *get_coded(struct pp_codes *cs, struct pp_process *p)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
+	c->codes = cs;
 	c->process = p;
 	c->inherited = UINT32_MAX;
 	c->allowance = PP_CODES_ALLOWANCE_MAX;
@@ -154,8 +155,16 @@ void pp_coded_forget(struct pp_coded *c)
 
 int pp_coded_own(struct pp_coded *c)
 {
-	int r = pp_code_cache_own(&c->cache);
+	size_t bytes = c->cache->refs > 1 ? pp_code_cache_bytes(c->cache) : 0;
+	int r;
 
+	if (bytes && c->codes->cache_bytes + bytes > PP_CODES_BYTES_MAX) {
+		pp_count(PP_C_codes_forgotten);
+		pp_coded_forget(c);
+		return pp_code_cache_new(&c->cache);
+	}
+	c->codes->cache_bytes += bytes;
+	r = pp_code_cache_own(&c->cache);
 	if (r >= 0 && c->inherited != UINT32_MAX) {
 		pp_code_cache_go_back(c->cache, c->inherited);
 		c->inherited = UINT32_MAX;

@@ -100,8 +100,8 @@ static bool learn(struct pp_coded *c, uint64_t code, const struct pp_code_info *
 {
 	struct pp_code_object *o;
 
-	if (!c->cache || !is_read(info) || !pp_code_cache_find(c->cache, code, ret) ||
-	    pp_coded_own(c) < 0)
+	if (!c->cache || !is_read(info) || pp_coded_own(c) < 0 ||
+	    !pp_code_cache_find(c->cache, code, ret))
 		return false;
 	o = &c->cache->objects[*ret];
 	if (o->known && (o->number != info->number || o->print != info->print))
@@ -274,8 +274,38 @@ void pp_coded_serve(struct pp_codes *cs, struct pp_coded *c)
 		pp_coded_give_up(cs, c);
 }
 
+/* What of its cache is its own account. */
+static size_t share_of(const struct pp_coded *c)
+{
+	return c->cache ? pp_code_cache_bytes(c->cache) / c->cache->refs : 0;
+}
+
+/* Keeps the caches in bounds. Who has no more than his share of it keeps what he has. */
+static void bound_caches(struct pp_codes *cs)
+{
+	size_t nr = 0;
+
+	cs->cache_bytes = 0;
+	for (struct pp_coded *c = cs->newest; c; c = c->older) {
+		cs->cache_bytes += share_of(c);
+		nr += !!c->cache;
+	}
+	if (cs->cache_bytes <= PP_CODES_BYTES_MAX)
+		return;
+	for (struct pp_coded *c = cs->newest; c; c = c->older) {
+		size_t share = share_of(c);
+
+		if (share <= PP_CODES_BYTES_MAX / nr)
+			continue;
+		pp_count(PP_C_codes_forgotten);
+		cs->cache_bytes -= share;
+		pp_coded_forget(c);
+	}
+}
+
 void pp_codes_tick(struct pp_codes *cs, uint64_t now_ns)
 {
+	bound_caches(cs);
 	for (struct pp_coded *c = cs->newest; c; c = c->older) {
 		pp_coded_serve(cs, c);
 		if (!c->process->alive && c->cache && !c->asking && !c->nr_pending &&

@@ -24,6 +24,7 @@ struct pp_pending_code {
 
 /* pp_process.codes */
 struct pp_coded {
+	struct pp_codes *codes;
 	struct pp_process *process; /* not referenced: it owns this */
 	struct pp_code_runtime runtime;
 	const struct pp_code_offsets *layout; /* NULL: no runtime yet */
@@ -51,6 +52,10 @@ struct pp_coded {
 #define PP_CODES_ALLOWANCE_MAX	    (16 * MIB)
 #define PP_CODES_ALLOWANCE_A_SECOND (256 * KIB)
 
+/* Of all caches together. Where there is more, those that have more than their share of it begin
+ * anew, and no child gets a copy of its parent's. */
+#define PP_CODES_BYTES_MAX (128 * MIB)
+
 struct pp_codes {
 	struct pp_reader *reader;
 	struct pp_store *store;
@@ -58,11 +63,12 @@ struct pp_codes {
 	void *userdata;
 	struct pp_coded *newest;
 	uint32_t sweeps;
+	size_t cache_bytes; /* as of the last tick, and copies since */
 };
 
 /* Begins the cache anew; what is pending still gets its names. */
 void pp_coded_forget(struct pp_coded *c);
-/* Makes the cache, which is there, the process's own. */
+/* Makes the cache, which is there, the process's own: the same, or one begun anew. */
 int pp_coded_own(struct pp_coded *c);
 /* A pending frame is that frame. Returns whether it can be. */
 bool pp_coded_named(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p,

@@ -88,6 +88,25 @@ static int grow(struct pp_u64map *m)
 	return 0;
 }
 
+int pp_u64map_copy(struct pp_u64map *to, const struct pp_u64map *from)
+{
+	struct pp_u64map copy = *from;
+
+	if (from->cap) {
+		copy.slots = malloc(from->cap * sizeof(*copy.slots));
+		copy.used = malloc(from->cap);
+		if (!copy.slots || !copy.used) {
+			pp_u64map_done(&copy);
+			return -ENOMEM;
+		}
+		memcpy(copy.slots, from->slots, from->cap * sizeof(*copy.slots));
+		memcpy(copy.used, from->used, from->cap);
+	}
+	pp_u64map_done(to);
+	*to = copy;
+	return 0;
+}
+
 bool pp_u64map_get(const struct pp_u64map *m, uint64_t key, uint64_t *ret_value)
 {
 	size_t i;

@@ -27,6 +27,8 @@ bool pp_u64map_get(const struct pp_u64map *m, uint64_t key, uint64_t *ret_value)
 int pp_u64map_put(struct pp_u64map *m, uint64_t key, uint64_t value);
 /* Returns whether the key was there. */
 bool pp_u64map_del(struct pp_u64map *m, uint64_t key);
+/* Makes `to`, which holds nothing, the same as `from`. Returns 0 or -ENOMEM. */
+int pp_u64map_copy(struct pp_u64map *to, const struct pp_u64map *from);
 void pp_u64map_clear(struct pp_u64map *m);
 void pp_u64map_done(struct pp_u64map *m);
 

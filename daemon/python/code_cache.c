@@ -35,17 +35,6 @@ struct pp_code_cache *pp_code_cache_unref(struct pp_code_cache *c)
 	return NULL;
 }
 
-static int copy_map(struct pp_u64map *to, const struct pp_u64map *from)
-{
-	uint64_t key, value;
-	size_t i = 0;
-	int r = 0;
-
-	while (r >= 0 && pp_u64map_next(from, &i, &key, &value))
-		r = pp_u64map_put(to, key, value);
-	return r;
-}
-
 int pp_code_cache_own(struct pp_code_cache **c)
 {
 	_cleanup_(pp_code_cache_unrefp) struct pp_code_cache *copy = NULL;
@@ -56,9 +45,9 @@ int pp_code_cache_own(struct pp_code_cache **c)
 		return 0;
 	r = pp_code_cache_new(&copy);
 	if (r >= 0)
-		r = copy_map(&copy->addresses, &from->addresses);
+		r = pp_u64map_copy(&copy->addresses, &from->addresses);
 	if (r >= 0)
-		r = copy_map(&copy->frames, &from->frames);
+		r = pp_u64map_copy(&copy->frames, &from->frames);
 	if (r < 0)
 		return r;
 	copy->next = from->next;

@@ -6,7 +6,7 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/counters.h"
-#include "codes.h"
+#include "codes_private.h"
 #include "profile/store.h"
 #include "proc/reader.h"
 #include "python/version.h"
@@ -573,6 +573,33 @@ static void what_waits_is_bounded(_unused_ void **state)
 	settle();
 }
 
+/* Where all together have too much, who has more than others begins anew, and so does a child that
+ * would copy what its parent has. */
+static void what_is_kept_is_bounded(_unused_ void **state)
+{
+	struct pp_pyframe_raw elsewhere = { at(&name), at(&name) };
+	uint64_t before = pp_counters[PP_C_codes_forgotten];
+
+	(void)frame_at(&self, 0);
+	settle();
+	pp_codes_forked(codes, &self, &other);
+	codes->cache_bytes = PP_CODES_BYTES_MAX;
+	(void)pp_codes_frame(codes, &other, &elsewhere, counter, 100);
+	assert_int_equal(pp_counters[PP_C_codes_forgotten], before + 1);
+	assert_true(is_waiting(frame_at(&other, 0)));
+	assert_false(is_waiting(frame_at(&self, 0)));
+	settle();
+	assert_false(is_waiting(frame_at(&other, 0)));
+	((struct pp_coded *)self.codes)->cache->cap =
+		PP_CODES_BYTES_MAX / sizeof(struct pp_code_object);
+	pp_codes_tick(codes, pp_now_ns());
+	assert_int_equal(pp_counters[PP_C_codes_forgotten], before + 2);
+	assert_true(is_waiting(frame_at(&self, 0)));
+	assert_false(is_waiting(frame_at(&other, 0)));
+	settle();
+	assert_int_equal(pp_counters[PP_C_codes_forgotten], before + 2);
+}
+
 static void a_shim_is_no_function(_unused_ void **state)
 {
 	uint32_t frame;
@@ -614,6 +641,7 @@ int main(int argc, char **argv)
 		TEST(what_was_garbage_may_be_code_later),
 		TEST(a_collection_forgets_what_nobody_needs),
 		TEST(what_waits_is_bounded),
+		TEST(what_is_kept_is_bounded),
 		TEST(a_shim_is_no_function),
 	};
 	int r;
