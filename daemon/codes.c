@@ -61,6 +61,8 @@ int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_stor
 
 struct pp_codes *pp_codes_free(struct pp_codes *cs)
 {
+	if (cs)
+		pp_u64map_done(&cs->pending_of);
 	free(cs);
 	return NULL;
 }
@@ -293,13 +295,54 @@ static bool join(struct pp_coded *c, const struct pp_code_object *o, uint64_t ke
 	return true;
 }
 
-static int add_pending(struct pp_coded *c, uint64_t key, const struct pp_pending_code *p)
+static uint64_t pending_of(const struct pp_codes *cs, uid_t uid)
 {
-	int r = pp_array_grow(&c->pending, &c->pending_cap, c->nr_pending + 1, sizeof(*c->pending),
-			      PENDING_MAX);
+	uint64_t n = 0;
+
+	(void)pp_u64map_get(&cs->pending_of, uid, &n);
+	return n;
+}
+
+/* Makes room for another that waits, if its user may have one. */
+static int reserve_pending(struct pp_codes *cs, struct pp_coded *c)
+{
+	if (!c->nr_pending)
+		c->uid = c->process->ruid;
+	if (cs->nr_pending >= PP_CODES_PENDING_MAX ||
+	    (c->uid && pending_of(cs, c->uid) >= PP_CODES_PENDING_USER_MAX))
+		return -ENOSPC;
+	return pp_array_grow(&c->pending, &c->pending_cap, c->nr_pending + 1, sizeof(*c->pending),
+			     PENDING_MAX);
+}
+
+void pp_coded_drop(struct pp_codes *cs, struct pp_coded *c, size_t nr)
+{
+	uint64_t left = pending_of(cs, c->uid) - nr;
+
+	c->nr_pending -= nr;
+	cs->nr_pending -= nr;
+	if (left)
+		(void)pp_u64map_put(&cs->pending_of, c->uid, left);
+	else
+		(void)pp_u64map_del(&cs->pending_of, c->uid);
+	if (c->nr_pending)
+		return;
+	/* There may be many processes that each had much to ask for once. */
+	free(c->pending);
+	c->pending = NULL;
+	c->pending_cap = 0;
+	pp_u64map_done(&c->waiting);
+}
+
+/* Returns -ENOMEM or 0. */
+static int add_pending(struct pp_codes *cs, struct pp_coded *c, uint64_t key,
+		       const struct pp_pending_code *p)
+{
+	int r = pp_u64map_put(&cs->pending_of, c->uid, pending_of(cs, c->uid) + 1);
 
 	if (r < 0)
 		return r;
+	cs->nr_pending++;
 	(void)pp_u64map_put(&c->waiting, key, c->nr_pending);
 	c->pending[c->nr_pending++] = *p;
 	return 0;
@@ -311,16 +354,20 @@ static uint32_t pending_frame(struct pp_codes *cs, struct pp_coded *c,
 {
 	uint64_t key = waiting_key(o, p);
 	uint32_t module;
+	int r;
 
 	if (join(c, o, key, p))
 		return p->frame;
+	if (reserve_pending(cs, c) < 0) {
+		pp_count(PP_C_codes_refused);
+		r = pp_frames_unnamed(cs->store->frames, PP_KIND_PYTHON, 0, 0, &p->frame);
+		return r < 0 ? PP_FRAME_UNKNOWN : p->frame;
+	}
 	if (pp_strings_get(cs->store->strings, MODULE, strlen(MODULE), &module) < 0 ||
 	    pp_frames_pending(cs->store->frames, PP_KIND_PYTHON, module, 0, &p->frame) < 0)
 		return PP_FRAME_UNKNOWN;
-	if (add_pending(c, key, p) < 0) {
-		pp_count(PP_C_codes_refused);
+	if (add_pending(cs, c, key, p) < 0)
 		(void)pp_frames_give_up(cs->store->frames, p->frame);
-	}
 	return p->frame;
 }
 
@@ -439,6 +486,7 @@ void pp_coded_give_up(struct pp_codes *cs, struct pp_coded *c)
 {
 	for (size_t i = 0; i < c->nr_pending; i++)
 		pp_coded_unread(cs, c, &c->pending[i]);
-	c->nr_pending = 0;
+	pp_coded_drop(cs, c, c->nr_pending);
+	c->nr_sorted = 0;
 	pp_u64map_clear(&c->waiting);
 }

@@ -182,7 +182,8 @@ static void settle_all(struct pp_codes *cs, struct pp_coded *c, const struct pp_
 	}
 	memmove(c->pending + again, c->pending + done,
 		(c->nr_pending - done) * sizeof(*c->pending));
-	c->nr_pending -= done - again;
+	pp_coded_drop(cs, c, done - again);
+	c->nr_sorted -= done - again;
 	pp_u64map_clear(&c->waiting);
 }
 
@@ -236,7 +237,9 @@ static int ask_names(struct pp_coded *c, struct request *rq)
 	struct pp_code_item items[PP_CODE_ITEMS_MAX];
 	size_t i = 0, nr = 0;
 
-	qsort(c->pending, c->nr_pending, sizeof(*c->pending), compare);
+	if (c->nr_sorted < c->nr_pending)
+		qsort(c->pending, c->nr_pending, sizeof(*c->pending), compare);
+	c->nr_sorted = c->nr_pending;
 	pp_u64map_clear(&c->waiting);
 	for (; i < c->nr_pending; i++) {
 		const struct pp_pending_code *p = &c->pending[i];

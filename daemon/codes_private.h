@@ -5,6 +5,7 @@
 #include "base/counters.h"
 #include "codes.h"
 #include "proc/reader.h"
+#include "profile/store.h"
 #include "python/code_cache.h"
 
 /* A frame that waits for its name: of one sample, or of several that are judged alike. */
@@ -35,6 +36,8 @@ struct pp_coded {
 	uint32_t highest;		 /* next_code of any sample */
 	struct pp_pending_code *pending; /* those the reader is asked for come first */
 	size_t nr_pending, pending_cap;
+	size_t nr_sorted; /* of them, so many are in the order in which they are asked for */
+	uid_t uid;	  /* whom they count against */
 	struct pp_u64map waiting;  /* what tells those not asked for yet from each other -> index */
 	size_t nr_asked, nr_items; /* pending frames, and items, in the request under way */
 	bool asking;		   /* the reader has a request */
@@ -56,12 +59,19 @@ struct pp_coded {
  * anew, and no child gets a copy of its parent's. */
 #define PP_CODES_BYTES_MAX (128 * MIB)
 
+/* Frames that wait have a place in the store that nothing else gets: of all processes half of them
+ * may, of one user's other than root's a quarter. */
+#define PP_CODES_PENDING_MAX	  (PP_STORE_FRAMES_MAX / 2)
+#define PP_CODES_PENDING_USER_MAX (PP_STORE_FRAMES_MAX / 4)
+
 struct pp_codes {
 	struct pp_reader *reader;
 	struct pp_store *store;
 	struct pp_codes_hooks hooks;
 	void *userdata;
 	struct pp_coded *newest;
+	size_t nr_pending;
+	struct pp_u64map pending_of; /* user -> how many */
 	uint32_t sweeps;
 	size_t cache_bytes; /* as of the last tick, and copies since */
 };
@@ -79,6 +89,8 @@ void pp_coded_unnamed(struct pp_codes *cs, struct pp_coded *c, const struct pp_p
 /* The code object of a pending frame could not be read: its process has ended, or does not answer.
  */
 void pp_coded_unread(struct pp_codes *cs, struct pp_coded *c, const struct pp_pending_code *p);
+/* So many of those pending, at the end of the array, wait no longer. */
+void pp_coded_drop(struct pp_codes *cs, struct pp_coded *c, size_t nr);
 /* Gives up on all that is pending; what is sampled again is asked for again. */
 void pp_coded_give_up(struct pp_codes *cs, struct pp_coded *c);
 /* Asks for what is pending. */

@@ -573,6 +573,35 @@ static void what_waits_is_bounded(_unused_ void **state)
 	settle();
 }
 
+/* One user's processes, however many, leave others room. */
+static void what_waits_of_a_user_is_bounded(_unused_ void **state)
+{
+	static struct pp_process processes[PP_CODES_PENDING_USER_MAX / 4096];
+	uint32_t frame;
+
+	code.units = 100000;
+	for (size_t i = 0; i < ARRAY_SIZE(processes); i++) {
+		processes[i] = self;
+		processes[i].id = 3 + i;
+		processes[i].ruid = 1000;
+		processes[i].codes = NULL;
+		assert_int_equal(pp_codes_runtime(codes, &processes[i], &runtime), 0);
+		for (int k = 0; k < 5000; k++)
+			(void)frame_at(&processes[i], 2 * k);
+	}
+	assert_int_equal(pp_codes_pending(codes, UINT64_MAX), PP_CODES_PENDING_USER_MAX);
+	self.ruid = 1001;
+	frame = frame_at(&self, 0);
+	assert_true(is_waiting(frame));
+	for (size_t i = 0; i < ARRAY_SIZE(processes); i++)
+		pp_codes_gone(codes, &processes[i]);
+	self.ruid = 0; /* as it is: it counts against whom it began with */
+	settle();
+	assert_frame(frame, "C.method", 10);
+	assert_int_equal(codes->nr_pending, 0);
+	assert_int_equal(codes->pending_of.len, 0);
+}
+
 /* Where all together have too much, who has more than others begins anew, and so does a child that
  * would copy what its parent has. */
 static void what_is_kept_is_bounded(_unused_ void **state)
@@ -641,6 +670,7 @@ int main(int argc, char **argv)
 		TEST(what_was_garbage_may_be_code_later),
 		TEST(a_collection_forgets_what_nobody_needs),
 		TEST(what_waits_is_bounded),
+		TEST(what_waits_of_a_user_is_bounded),
 		TEST(what_is_kept_is_bounded),
 		TEST(a_shim_is_no_function),
 	};
