@@ -311,6 +311,7 @@ static void know(struct pp_interps *is, struct interp *in, const struct pp_inspe
 		return;
 	}
 	in->state = KNOWN;
+	in->tries = 0;
 	set_entry(is, in, &entry, &found->runtime);
 	/* What is presumed outlasts the process, so its layout must. */
 	if (is->layouts[entry.layout - 1].fixed)
