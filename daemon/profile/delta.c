@@ -130,6 +130,9 @@ static void swept(void *userdata, struct pp_store *store)
 	for (uint32_t i = 0; i < d->frames.cap; i++)
 		if (d->frames.ids[i] && !pp_frames_is_live(store->frames, i))
 			d->frames.ids[i] = 0;
+	/* They are swept last. */
+	for (uint32_t i = 0; i < d->nr_attributes; i++)
+		pp_strings_mark(store->strings, d->out_attributes[i].thread);
 }
 
 int pp_delta_new(struct pp_delta **ret, struct pp_profile *profile, uint64_t now_ns)

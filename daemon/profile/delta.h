@@ -61,9 +61,10 @@ int pp_delta_new(struct pp_delta **ret, struct pp_profile *profile, uint64_t now
 struct pp_delta *pp_delta_free(struct pp_delta *d);
 PP_DEFINE_CLEANUP(struct pp_delta *, pp_delta_free)
 
-/* Takes what was counted since the last take; its frames stay until the next one. query's since_ns
- * is not used; its kernel view must be the same in every call. What was counted for a process that
- * is not wanted now is forgotten. The arrays are valid until the next call on d. Returns 0, or
- * -ENOMEM, -ENOSPC: the stream cannot go on, as what it has told is no longer certain. */
+/* Takes what was counted since the last take; its frames and strings stay until the next one.
+ * query's since_ns is not used; its kernel view must be the same in every call. What was counted
+ * for a process that is not wanted now is forgotten. The arrays are valid until the next call on d.
+ * Returns 0, or -ENOMEM, -ENOSPC: the stream cannot go on, as what it has told is no longer
+ * certain. */
 int pp_delta_take(struct pp_delta *d, uint64_t now_ns, const struct pp_query *query,
 		  struct pp_delta_take *ret);

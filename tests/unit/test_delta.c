@@ -238,6 +238,41 @@ static void a_stream_outlives_what_it_told(void **state)
 	pp_buf_done(&expected);
 }
 
+/* A take may go out in parts, to somebody slow: meanwhile nothing in it becomes another's. */
+static void a_take_stays_as_it_was(void **state)
+{
+	struct world *w = *state;
+	struct pp_query query = { .kernel = PP_KERNEL_FULL };
+	_cleanup_(pp_profile_freep) struct pp_profile *ring = profile(w, SECOND, 2);
+	_cleanup_(pp_delta_freep) struct pp_delta *d = NULL;
+	struct pp_attributes a = { .gil = PP_GIL_HELD };
+	struct pp_delta_take t;
+	uint32_t attributes, other;
+
+	assert_int_equal(pp_delta_new(&d, ring, T0), 0);
+	assert_int_equal(pp_strings_get(w->store->strings, "worker", 6, &a.thread), 0);
+	assert_int_equal(pp_attributes_get(w->store, &a, &attributes), 0);
+	assert_int_equal(pp_profile_add(ring, T0, 1, node(w, 0, frame(w, PP_KIND_NATIVE, "f")),
+					attributes, PP_END_ROOT, 1),
+			 0);
+	assert_int_equal(pp_delta_take(d, T0 + 1, &query, &t), 0);
+	assert_int_equal(t.nr_attributes, 1);
+	pp_profile_advance(ring, T0 + 100 * SECOND);
+	pp_store_collect(w->store);
+	assert_int_equal(pp_strings_get(w->store->strings, "another's", 9, &other), 0);
+	assert_string_equal(pp_strings_text(w->store->strings, t.attributes[0].thread, NULL),
+			    "worker");
+	assert_string_equal(
+		pp_strings_text(w->store->strings,
+				pp_frames_describe(w->store->frames, t.frames[0].frame)->name,
+				NULL),
+		"f");
+	/* And no longer. */
+	assert_int_equal(pp_delta_take(d, T0 + 101 * SECOND, &query, &t), 0);
+	pp_store_collect(w->store);
+	assert_false(pp_strings_find(w->store->strings, "worker", 6));
+}
+
 static void a_stream_tells_processes_and_spans(void **state)
 {
 	struct world *w = *state;
@@ -344,6 +379,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(deltas_sum_up_to_the_profile),
 		TEST(a_stream_outlives_what_it_told),
+		TEST(a_take_stays_as_it_was),
 		TEST(a_stream_tells_processes_and_spans),
 		TEST(a_slow_reader_loses_and_hears_of_it),
 		TEST(a_busy_machine_fits),
