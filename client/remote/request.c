@@ -92,7 +92,9 @@ static int put(const struct pp_target *t, const struct pp_runtime *rt, const cha
 	r = pp_stop_begin(&stop, t);
 	if (r < 0)
 		return r;
-	answer = look_again(t, rt);
+	/* The script is its user's: it must not run with another's rights. A program that is not
+	 * loaded at random addresses is, where it is run again, the same to the last word. */
+	answer = pp_target_keeps_user(t) ? look_again(t, rt) : PP_RUNTIME_NONE;
 	if (answer == PP_RUNTIME_OK)
 		return write_request(t, rt, path);
 	pp_stop_end(&stop);

@@ -62,10 +62,20 @@ static long status_number(const char *status, const char *key, int n)
 	return value;
 }
 
+/* Real, effective, saved, and the one for files. */
+enum { FOR_FILES = 3 };
+
+/* Whether it has this user's rights, and cannot come to have another's. */
+static bool is_users_alone(const char *status, long uid)
+{
+	for (int i = 0; i <= FOR_FILES; i++)
+		if (status_number(status, "\nUid:", i) != uid)
+			return false;
+	return true;
+}
+
 static int read_status(struct pp_target *t)
 {
-	/* Real, effective, saved, and the one for files. */
-	enum { FOR_FILES = 3 };
 	char status[STATUS_MAX];
 	ssize_t n = read_file(t, "status", status, sizeof(status));
 	long uid, gid, tracer;
@@ -80,6 +90,11 @@ static int read_status(struct pp_target *t)
 	if (tracer > 0)
 		return pp_fail(PP_EXIT_FAILED, "process %d is held by a debugger, process %ld",
 			       (int)t->pid, tracer);
+	if (!is_users_alone(status, uid))
+		return pp_fail(PP_EXIT_FAILED,
+			       "process %d has more than one user's rights: what one of them may "
+			       "write is not for it to run",
+			       (int)t->pid);
 	t->uid = (uid_t)uid;
 	t->gid = (gid_t)gid;
 	return 0;
@@ -135,6 +150,14 @@ bool pp_target_alive(const struct pp_target *t)
 	struct pollfd fd = { .fd = t->pidfd, .events = POLLIN };
 
 	return poll(&fd, 1, 0) == 0;
+}
+
+bool pp_target_keeps_user(const struct pp_target *t)
+{
+	char status[STATUS_MAX];
+
+	return read_file(t, "status", status, sizeof(status)) > 0 &&
+	       is_users_alone(status, (long)t->uid);
 }
 
 char pp_target_state(const struct pp_target *t, pid_t tid)

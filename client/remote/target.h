@@ -14,8 +14,8 @@
 struct pp_target {
 	pid_t pid;
 	int pidfd, proc, mem;
-	uid_t uid; /* with these it opens files */
-	gid_t gid;
+	uid_t uid;		/* whose it is, alone */
+	gid_t gid;		/* with which it opens files */
 	char comm[PP_COMM_MAX]; /* clean (lib/clean.h) */
 };
 
@@ -38,6 +38,8 @@ void pp_target_done(struct pp_target *t);
 
 /* Whether it still runs. */
 bool pp_target_alive(const struct pp_target *t);
+/* Whether it still is its user's alone: it may have run another program, of another's. */
+bool pp_target_keeps_user(const struct pp_target *t);
 /* The state of its main thread, as ps(1) has it; 0 where there is none. */
 char pp_target_state(const struct pp_target *t, pid_t tid);
 
