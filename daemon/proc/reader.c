@@ -339,6 +339,7 @@ static int send_call(const struct call *call, struct pp_reader_request *q, const
 	q->op = call->op;
 	q->pid = call->target.pid;
 	q->start_ticks = call->target.start_ticks;
+	q->uid = call->target.uid;
 	for (size_t i = 0; i < nr_texts; i++)
 		q->text_len[i] = (uint32_t)texts[i].len;
 	e = pp_buf_add(&message, q, sizeof(*q));

@@ -16,7 +16,9 @@
  * else.
  *
  * An exec leaves another program in the process. The memory that was opened stays that of one; that
- * it is the right one is told by a random word of it.
+ * it is the right one is told by a random word of it. Where that is not known, the program must at
+ * least be the same user's: what is asked for is what the one before has written, and it must not
+ * have us read sudo's memory.
  */
 #include "proc/reader_wire.h"
 
@@ -571,7 +573,7 @@ int pp_reader_do_codes(const struct pp_opened *o, const struct pp_reader_request
 	m->code_type = rt->code_type;
 	if (!m->layout)
 		return -EOPNOTSUPP;
-	if (!is_image(m, rt))
+	if (!is_image(m, rt) || (!rt->image_at && q->uid && !pp_reader_is_users(o, q->uid)))
 		return -ESRCH;
 	if (rt->next_code && !read_all(m, rt->next_code, &next, sizeof(next)))
 		next = 0;

@@ -145,6 +145,16 @@ int pp_reader_open(struct pp_opened *ret, struct pp_target target)
 	return 0;
 }
 
+bool pp_reader_is_users(const struct pp_opened *o, uint32_t uid)
+{
+	_cleanup_buf_ struct pp_buf text = PP_BUF(0);
+	struct pp_opened now = *o;
+
+	return pp_reader_slurp(o->dir, "status", STATUS_MAX, &text) >= 0 &&
+	       parse_status(&now, (char *)text.data) >= 0 && now.uids[0] == uid &&
+	       now.uids[1] == uid && now.uids[2] == uid;
+}
+
 void pp_reader_close(struct pp_opened *o)
 {
 	o->dir = pp_close(o->dir);

@@ -32,6 +32,7 @@ struct pp_reader_request {
 	uint32_t op;
 	int32_t pid;
 	uint64_t start_ticks;
+	uint32_t uid, pad;	       /* the target's; 0: root's, or not known */
 	uint64_t start, end, dev, ino; /* IDENTIFY */
 	uint64_t offset, len;	       /* READ; EXAMINE: of memory */
 	uint32_t want_fd;	       /* IDENTIFY: a descriptor; PERFMAP: a jitdump first */
@@ -114,6 +115,9 @@ struct pp_reader_answer {
 /* Opens and checks the target. 0, -ESRCH (gone, or not that one). */
 int pp_reader_open(struct pp_opened *ret, struct pp_target target);
 void pp_reader_close(struct pp_opened *o);
+
+/* Whether it is this user's alone. */
+bool pp_reader_is_users(const struct pp_opened *o, uint32_t uid);
 
 /* Adds the next text. */
 int pp_reader_add_text(struct pp_reader_answer *a, const void *text, size_t len);

@@ -83,11 +83,15 @@ static struct pp_target target_of(pid_t pid)
 	return (struct pp_target){ .pid = pid, .start_ticks = PP_TICKS_UNKNOWN };
 }
 
-static int ask(pid_t pid, const struct pp_code_item *items, size_t nr)
+static int ask_target(struct pp_target target, const struct pp_code_item *items, size_t nr)
 {
 	memset(&got, 0, offsetof(__typeof__(got), infos));
-	return wait_for(
-		pp_reader_codes(reader, target_of(pid), &runtime, items, nr, on_codes, NULL));
+	return wait_for(pp_reader_codes(reader, target, &runtime, items, nr, on_codes, NULL));
+}
+
+static int ask(pid_t pid, const struct pp_code_item *items, size_t nr)
+{
+	return ask_target(target_of(pid), items, nr);
 }
 
 static int setup(_unused_ void **state)
@@ -241,6 +245,22 @@ static void a_program_is_known_by_its_random_word(_unused_ void **state)
 	assert_int_equal(ask(getpid(), &item, 1), -ESRCH);
 	runtime.image_at = 8;
 	assert_int_equal(ask(getpid(), &item, 1), -ESRCH);
+}
+
+/* Where that is not known, another user's is not. */
+static void another_user_s_program_is_not_read(_unused_ void **state)
+{
+	static uint64_t image = 0x123456789abcdef0;
+	struct pp_code_item item = { .code = at(&code), .position = at(code.instructions) };
+	struct pp_target target = target_of(getpid());
+
+	target.uid = getuid();
+	assert_return_code(ask_target(target, &item, 1), 0);
+	target.uid = getuid() + 1;
+	assert_int_equal(ask_target(target, &item, 1), -ESRCH);
+	runtime.image_at = at(&image);
+	runtime.image = image;
+	assert_return_code(ask_target(target, &item, 1), 0);
 }
 
 static void pause_for(unsigned int turns)
@@ -635,6 +655,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(what_nothing_refers_to_is_no_code_object, forge),
 		cmocka_unit_test_setup(numbers_are_one_interpreter_s, forge),
 		cmocka_unit_test_setup(a_program_is_known_by_its_random_word, forge),
+		cmocka_unit_test_setup(another_user_s_program_is_not_read, forge),
 		cmocka_unit_test_setup(what_changes_while_it_is_read_is_refused, forge),
 		cmocka_unit_test_setup(a_print_has_the_names_in_it, forge),
 		cmocka_unit_test_setup(what_is_no_code_object_is_refused, forge),
