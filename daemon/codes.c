@@ -189,10 +189,6 @@ void pp_codes_swept(struct pp_codes *cs)
 {
 	cs->sweeps++;
 	for (struct pp_coded *c = cs->newest; c; c = c->older) {
-		struct pp_u64map kept = { .max = PP_CODE_FRAMES_MAX };
-		uint64_t key, frame;
-		size_t i = 0;
-
 		for (size_t k = 0; k < c->nr_pending; k++)
 			if (!pp_frames_is_live(cs->store->frames, c->pending[k].stub))
 				c->pending[k].stub = PP_FRAME_UNKNOWN;
@@ -200,13 +196,7 @@ void pp_codes_swept(struct pp_codes *cs)
 		if (!c->cache || c->cache->swept == cs->sweeps)
 			continue;
 		c->cache->swept = cs->sweeps;
-		while (pp_u64map_next(&c->cache->frames, &i, &key, &frame))
-			if (pp_frames_is_live(cs->store->frames, (uint32_t)frame))
-				(void)pp_u64map_put(
-					&kept, key,
-					pp_frames_final(cs->store->frames, (uint32_t)frame));
-		pp_u64map_done(&c->cache->frames);
-		c->cache->frames = kept;
+		pp_u64map_filter(&c->cache->frames, pp_store_keeps, cs->store);
 		sweep_objects(cs, c->cache);
 	}
 }

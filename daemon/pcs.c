@@ -72,16 +72,7 @@ size_t pp_pcs_pending(const struct pp_pcs *p, uint64_t time_ns)
 
 void pp_pcs_swept(struct pp_pcs *p, struct pp_store *store)
 {
-	struct pp_u64map kept = { .max = PP_PCS_MAX };
-	uint64_t key, frame;
-	size_t i = 0;
-
-	while (pp_u64map_next(&p->frames, &i, &key, &frame))
-		if (pp_frames_is_live(store->frames, (uint32_t)frame))
-			(void)pp_u64map_put(&kept, key,
-					    pp_frames_final(store->frames, (uint32_t)frame));
-	pp_u64map_done(&p->frames);
-	p->frames = kept;
+	pp_u64map_filter(&p->frames, pp_store_keeps, store);
 }
 
 void pp_pcs_forget(struct pp_pcs *p)

@@ -64,28 +64,54 @@ static size_t find(const struct pp_u64map *m, uint64_t key)
 	return i;
 }
 
-static int grow(struct pp_u64map *m)
+/* Moves what is used to a table of this size. */
+static int resize(struct pp_u64map *m, size_t cap)
 {
-	struct pp_u64map bigger = { .cap = m->cap ? m->cap * 2 : SMALLEST_TABLE, .max = m->max };
+	struct pp_u64map other = { .cap = cap, .max = m->max };
 
-	bigger.slots = malloc(bigger.cap * sizeof(*bigger.slots));
-	bigger.used = calloc(bigger.cap, 1);
-	if (!bigger.slots || !bigger.used) {
-		pp_u64map_done(&bigger);
+	other.slots = malloc(other.cap * sizeof(*other.slots));
+	other.used = calloc(other.cap, 1);
+	if (!other.slots || !other.used) {
+		pp_u64map_done(&other);
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < m->cap; i++) {
 		if (!m->used[i])
 			continue;
-		size_t at = find(&bigger, m->slots[i].key);
+		size_t at = find(&other, m->slots[i].key);
 
-		bigger.slots[at] = m->slots[i];
-		bigger.used[at] = 1;
+		other.slots[at] = m->slots[i];
+		other.used[at] = 1;
 	}
-	bigger.len = m->len;
+	other.len = m->len;
 	pp_u64map_done(m);
-	*m = bigger;
+	*m = other;
 	return 0;
+}
+
+static int grow(struct pp_u64map *m)
+{
+	return resize(m, m->cap ? m->cap * 2 : SMALLEST_TABLE);
+}
+
+void pp_u64map_filter(struct pp_u64map *m, bool (*keep)(void *userdata, uint64_t *value),
+		      void *userdata)
+{
+	size_t before = m->len, cap = SMALLEST_TABLE;
+
+	for (size_t i = 0; i < m->cap; i++) {
+		if (!m->used[i] || keep(userdata, &m->slots[i].value))
+			continue;
+		m->used[i] = 0;
+		m->len--;
+	}
+	if (m->len == before)
+		return;
+	/* The gaps are no longer where the search for others would end. */
+	while (m->len * 4 >= cap * 3)
+		cap *= 2;
+	if (resize(m, cap) < 0)
+		pp_u64map_clear(m);
 }
 
 int pp_u64map_copy(struct pp_u64map *to, const struct pp_u64map *from)

@@ -29,6 +29,10 @@ int pp_u64map_put(struct pp_u64map *m, uint64_t key, uint64_t value);
 bool pp_u64map_del(struct pp_u64map *m, uint64_t key);
 /* Makes `to`, which holds nothing, the same as `from`. Returns 0 or -ENOMEM. */
 int pp_u64map_copy(struct pp_u64map *to, const struct pp_u64map *from);
+/* Keeps the entries for which keep() says so; it may change the value. Without memory it keeps
+ * none. */
+void pp_u64map_filter(struct pp_u64map *m, bool (*keep)(void *userdata, uint64_t *value),
+		      void *userdata);
 void pp_u64map_clear(struct pp_u64map *m);
 void pp_u64map_done(struct pp_u64map *m);
 

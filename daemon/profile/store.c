@@ -208,3 +208,13 @@ int pp_store_python(struct pp_store *s, const char *name, size_t name_len, const
 		     : pp_frames_get_line(s->frames, PP_KIND_PYTHON, ids[0], ids[1], ids[2], line,
 					  first_line, ret);
 }
+
+bool pp_store_keeps(void *store, uint64_t *frame)
+{
+	const struct pp_store *s = store;
+
+	if (!pp_frames_is_live(s->frames, (uint32_t)*frame))
+		return false;
+	*frame = pp_frames_final(s->frames, (uint32_t)*frame);
+	return true;
+}

@@ -73,6 +73,10 @@ bool pp_store_step(struct pp_store *s);
 /* A whole collection, however long it takes; one that has begun is ended first. */
 void pp_store_collect(struct pp_store *s);
 
+/* For pp_u64map_filter() of frames, once the store was swept: keeps those that live, under their
+ * final numbers. */
+bool pp_store_keeps(void *store, uint64_t *frame);
+
 size_t pp_store_bytes(const struct pp_store *s);
 
 /* The frame with this name; texts need no NUL and may be NULL where their length is 0. */
