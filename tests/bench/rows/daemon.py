@@ -21,20 +21,16 @@ class Part:
     """What was used while so many seconds passed."""
 
     def __init__(self, daemon, seconds):
-        pid = daemon.process.pid
-        before = self.now(daemon, pid)
+        # What asking costs is no part of it.
+        before, runs = daemon.counters(), runs_of(daemon.process.pid)
+        cpu, began = family_cpu_seconds(daemon.process.pid), time.monotonic()
         time.sleep(seconds)
-        after = self.now(daemon, pid)
-        self.wall, self.cpu, self.samples, self.bytes = (b - a for a, b in zip(before, after))
-        self.runs = Runs(self.runs_before, self.runs_after, "sample_")
-        self.all_runs = Runs(self.runs_before, self.runs_after)
-
-    def now(self, daemon, pid):
-        counters = daemon.counters()
-        self.runs_before, self.runs_after = getattr(self, "runs_after", None), runs_of(pid)
-        return (
-            time.monotonic(), family_cpu_seconds(pid), counters["bpf_sent"], counters["bpf_bytes"]
-        )  # fmt: skip
+        self.cpu = family_cpu_seconds(daemon.process.pid) - cpu
+        self.wall = time.monotonic() - began
+        after, runs_then = daemon.counters(), runs_of(daemon.process.pid)
+        self.samples, self.bytes = (after[n] - before[n] for n in ("bpf_sent", "bpf_bytes"))
+        self.runs = Runs(runs, runs_then, "sample_")
+        self.all_runs = Runs(runs, runs_then)
 
 
 def spread(values, form):
@@ -55,13 +51,22 @@ def empty_program_us(where, hertz):
     return runs.us
 
 
+def processes_made():
+    """By anybody, since the machine started: each is work for the daemon, too."""
+    with open("/proc/stat", encoding="ascii") as source:
+        return int(next(line for line in source if line.startswith("processes ")).split()[1])
+
+
 def measure(daemon, programs, what, hertz):
     """Prints the rows of one daemon while these programs run."""
     cpus = len(os.sched_getaffinity(0))
     try:
         time.sleep(SETTLE_SECONDS)
         empty = empty_program_us(daemon.work, hertz) if hertz == 99 else None
+        made = processes_made()
         parts = [Part(daemon, SECONDS / PARTS) for _ in range(PARTS)]
+        # Those that the parts themselves made are a bpftool each.
+        made = (processes_made() - made - PARTS * 2) / sum(part.wall for part in parts)
         turn = daemon.call("GetStatus")["longest_turn_usec"]
     finally:
         for program in programs:
@@ -72,7 +77,10 @@ def measure(daemon, programs, what, hertz):
     ]  # fmt: skip
     run = [part.runs.us for part in parts]
     size = sum(part.bytes for part in parts) / max(1, sum(part.samples for part in parts))
-    print(f"{what}, {hertz} Hz, {cpus} CPUs busy, load {os.getloadavg()[0]:.0f}")
+    print(
+        f"{what}, {hertz} Hz, {cpus} CPUs busy, load {os.getloadavg()[0]:.0f}, "
+        f"{made:.0f} processes made a second"
+    )
     print(f"    daemon          {spread(cpu, '{:.2f}')}% of one core (at most {TARGETS['cpu']}%)")
     print(
         f"    daemon and BPF  {spread(share, '{:.3f}')}% of the machine "
