@@ -62,7 +62,7 @@ int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_stor
 struct pp_codes *pp_codes_free(struct pp_codes *cs)
 {
 	if (cs)
-		pp_u64map_done(&cs->pending_of);
+		pp_holdings_done(&cs->pending_of);
 	free(cs);
 	return NULL;
 }
@@ -285,21 +285,13 @@ static bool join(struct pp_coded *c, const struct pp_code_object *o, uint64_t ke
 	return true;
 }
 
-static uint64_t pending_of(const struct pp_codes *cs, uid_t uid)
-{
-	uint64_t n = 0;
-
-	(void)pp_u64map_get(&cs->pending_of, uid, &n);
-	return n;
-}
-
 /* Makes room for another that waits, if its user may have one. */
 static int reserve_pending(struct pp_codes *cs, struct pp_coded *c)
 {
 	if (!c->nr_pending)
 		c->uid = c->process->ruid;
 	if (cs->nr_pending >= PP_CODES_PENDING_MAX ||
-	    (c->uid && pending_of(cs, c->uid) >= PP_CODES_PENDING_USER_MAX))
+	    (c->uid && pp_holdings_of(&cs->pending_of, c->uid) >= PP_CODES_PENDING_USER_MAX))
 		return -ENOSPC;
 	return pp_array_grow(&c->pending, &c->pending_cap, c->nr_pending + 1, sizeof(*c->pending),
 			     PENDING_MAX);
@@ -307,14 +299,9 @@ static int reserve_pending(struct pp_codes *cs, struct pp_coded *c)
 
 void pp_coded_drop(struct pp_codes *cs, struct pp_coded *c, size_t nr)
 {
-	uint64_t left = pending_of(cs, c->uid) - nr;
-
 	c->nr_pending -= nr;
 	cs->nr_pending -= nr;
-	if (left)
-		(void)pp_u64map_put(&cs->pending_of, c->uid, left);
-	else
-		(void)pp_u64map_del(&cs->pending_of, c->uid);
+	pp_holdings_take(&cs->pending_of, c->uid, nr);
 	if (c->nr_pending)
 		return;
 	/* There may be many processes that each had much to ask for once. */
@@ -328,7 +315,7 @@ void pp_coded_drop(struct pp_codes *cs, struct pp_coded *c, size_t nr)
 static int add_pending(struct pp_codes *cs, struct pp_coded *c, uint64_t key,
 		       const struct pp_pending_code *p)
 {
-	int r = pp_u64map_put(&cs->pending_of, c->uid, pending_of(cs, c->uid) + 1);
+	int r = pp_holdings_add(&cs->pending_of, c->uid, 1);
 
 	if (r < 0)
 		return r;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/counters.h"
+#include "base/holdings.h"
 #include "codes.h"
 #include "proc/reader.h"
 #include "profile/store.h"
@@ -71,7 +72,7 @@ struct pp_codes {
 	void *userdata;
 	struct pp_coded *newest;
 	size_t nr_pending;
-	struct pp_u64map pending_of; /* user -> how many */
+	struct pp_holdings pending_of; /* user -> how many */
 	uint32_t sweeps;
 	size_t cache_bytes; /* as of the last tick, and copies since */
 };

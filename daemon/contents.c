@@ -85,12 +85,9 @@ void pp_contents_stop(struct pp_files *f)
 /* Counts the file as open, or about to be, through a process of this user. */
 static bool hold(struct pp_files *f, struct pp_file *file, uid_t uid)
 {
-	uint64_t held = 0;
-
-	(void)pp_u64map_get(&f->open_of, uid, &held);
-	if (uid && held >= OPEN_USER_MAX)
+	if (uid && pp_holdings_of(&f->open_of, uid) >= OPEN_USER_MAX)
 		return false;
-	if (pp_u64map_put(&f->open_of, uid, held + 1) < 0)
+	if (pp_holdings_add(&f->open_of, uid, 1) < 0)
 		return false;
 	f->nr_open++;
 	file->held = true;
@@ -100,17 +97,11 @@ static bool hold(struct pp_files *f, struct pp_file *file, uid_t uid)
 
 static void let_go(struct pp_files *f, struct pp_file *file)
 {
-	uint64_t held = 0;
-
 	if (!file->held)
 		return;
 	file->held = false;
 	f->nr_open--;
-	(void)pp_u64map_get(&f->open_of, file->uid, &held);
-	if (held > 1)
-		(void)pp_u64map_put(&f->open_of, file->uid, held - 1);
-	else
-		pp_u64map_del(&f->open_of, file->uid);
+	pp_holdings_take(&f->open_of, file->uid, 1);
 }
 
 void pp_file_close(struct pp_files *f, struct pp_file *file)

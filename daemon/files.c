@@ -147,7 +147,7 @@ struct pp_files *pp_files_free(struct pp_files *f)
 		return NULL;
 	pp_files_stop(f);
 	pp_objects_free(f->objects);
-	pp_u64map_done(&f->open_of);
+	pp_holdings_done(&f->open_of);
 	free(f);
 	return NULL;
 }

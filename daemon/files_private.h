@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "base/u64map.h"
+#include "base/holdings.h"
 #include "files.h"
 
 struct pp_worker;
@@ -22,7 +22,7 @@ struct pp_files {
 	size_t nr_sightings;
 	struct pp_file *todo_first, *todo_last; /* pinned: their next step is taken by the tick */
 	size_t nr_open;				/* files, or about to be */
-	struct pp_u64map open_of;		/* uid -> how many of these */
+	struct pp_holdings open_of;		/* uid -> how many of these */
 	bool full;     /* the reader or the worker took no more in this tick */
 	bool stopping; /* answers still come, questions are not asked */
 	uint64_t tended_ns;

@@ -169,7 +169,7 @@ static void count_space(struct pp_unwind *u, const struct pp_process *p)
 		return;
 	in->counted = true;
 	in->user = p->ruid;
-	pp_holdings_add(&u->spaces, in->user, 1);
+	(void)pp_holdings_add(&u->spaces, in->user, 1);
 }
 
 /* It has it no more. */
@@ -273,7 +273,7 @@ static int make_block(struct pp_unwind *u, const struct pp_process *p, struct bl
 	if (r < 0)
 		return r;
 	b->user = p->ruid;
-	pp_holdings_add(&u->blocks, b->user, n * PP_MAPPING_WORDS);
+	(void)pp_holdings_add(&u->blocks, b->user, n * PP_MAPPING_WORDS);
 	b->refs = 1;
 	b->nr = (uint32_t)n;
 	b->gen = ++u->gen ?: ++u->gen;

@@ -73,8 +73,8 @@ static int find_oldest(struct pp_unwind *u, uint32_t user, uint32_t words)
 	look_at_slots(u);
 	for (int slot = 0; slot < PP_TABLES_MAX; slot++)
 		if (u->slot_refs[slot])
-			pp_holdings_add(&held, u->slot_user[slot],
-					pp_tables_words(u->tables, slot));
+			(void)pp_holdings_add(&held, u->slot_user[slot],
+					      pp_tables_words(u->tables, slot));
 	yields = pp_holdings_yields(&held, user, words);
 	pp_holdings_done(&held);
 	for (int slot = 0; slot < PP_TABLES_MAX; slot++)

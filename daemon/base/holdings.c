@@ -3,9 +3,9 @@
 
 #include "base/macro.h"
 
-void pp_holdings_add(struct pp_holdings *h, uint32_t user, uint64_t amount)
+int pp_holdings_add(struct pp_holdings *h, uint32_t user, uint64_t amount)
 {
-	(void)pp_u64map_put(&h->of, user, pp_holdings_of(h, user) + amount);
+	return pp_u64map_put(&h->of, user, pp_holdings_of(h, user) + amount);
 }
 
 void pp_holdings_take(struct pp_holdings *h, uint32_t user, uint64_t amount)

@@ -16,9 +16,9 @@ struct pp_holdings {
 	struct pp_u64map of; /* user -> amount */
 };
 
-/* Without memory to remember it by, an amount is not counted; taking more away than there is leaves
- * nothing. */
-void pp_holdings_add(struct pp_holdings *h, uint32_t user, uint64_t amount);
+/* Returns 0 or -ENOMEM: without memory to remember it by, an amount is not counted. */
+int pp_holdings_add(struct pp_holdings *h, uint32_t user, uint64_t amount);
+/* Taking more away than there is leaves nothing. */
 void pp_holdings_take(struct pp_holdings *h, uint32_t user, uint64_t amount);
 uint64_t pp_holdings_of(const struct pp_holdings *h, uint32_t user);
 /* Who is to yield so that `user` can have so much more: whoever holds most, or, where all hold less

@@ -27,7 +27,7 @@ struct pp_atom *pp_atoms_get(struct pp_atoms *atoms, uint32_t user, const char *
 		return NULL;
 	}
 	atoms->bytes += sizeof(*a) + len + 1;
-	pp_holdings_add(atoms->held, user, sizeof(*a) + len + 1);
+	(void)pp_holdings_add(atoms->held, user, sizeof(*a) + len + 1);
 	return a;
 }
 

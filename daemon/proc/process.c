@@ -67,7 +67,7 @@ struct pp_maps *pp_maps_new(struct pp_process *p, size_t cap)
 		return NULL;
 	*maps = (struct pp_maps){ .refs = 1, .user = p->account, .cap = (uint32_t)cap };
 	t->bytes += bytes;
-	pp_holdings_add(&t->held, maps->user, bytes);
+	(void)pp_holdings_add(&t->held, maps->user, bytes);
 	return maps;
 }
 

@@ -205,7 +205,7 @@ void pp_table_charge(struct pp_process *p, uint32_t user)
 		return;
 	pp_holdings_take(&t->held, p->account, sizeof(*p));
 	p->account = user;
-	pp_holdings_add(&t->held, user, sizeof(*p));
+	(void)pp_holdings_add(&t->held, user, sizeof(*p));
 }
 
 /* ---- Birth and end --------------------------------------------------------------------------- */
@@ -261,7 +261,7 @@ struct pp_process *pp_table_add(struct pp_processes *t, pid_t pid, const struct 
 	t->last_id++;
 	t->count++;
 	t->bytes += sizeof(*p);
-	pp_holdings_add(&t->held, user, sizeof(*p));
+	(void)pp_holdings_add(&t->held, user, sizeof(*p));
 	return p;
 }
 

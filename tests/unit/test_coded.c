@@ -599,7 +599,7 @@ static void what_waits_of_a_user_is_bounded(_unused_ void **state)
 	settle();
 	assert_frame(frame, "C.method", 10);
 	assert_int_equal(codes->nr_pending, 0);
-	assert_int_equal(codes->pending_of.len, 0);
+	assert_int_equal(codes->pending_of.of.len, 0);
 }
 
 /* Where all together have too much, who has more than others begins anew, and so does a child that

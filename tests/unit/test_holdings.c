@@ -132,11 +132,11 @@ static void test_who_yields(_unused_ void **state)
 	struct pp_holdings h = { 0 };
 
 	assert_int_equal(pp_holdings_yields(&h, BOB, 1), BOB);
-	pp_holdings_add(&h, EVE, 10);
+	(void)pp_holdings_add(&h, EVE, 10);
 	assert_int_equal(pp_holdings_yields(&h, BOB, 9), EVE);
 	assert_int_equal(pp_holdings_yields(&h, BOB, 10), BOB);
 	assert_int_equal(pp_holdings_yields(&h, EVE, 1), EVE);
-	pp_holdings_add(&h, BOB, 4);
+	(void)pp_holdings_add(&h, BOB, 4);
 	pp_holdings_take(&h, EVE, 7);
 	assert_int_equal(pp_holdings_of(&h, EVE), 3);
 	assert_int_equal(pp_holdings_yields(&h, EVE, 1), EVE);
