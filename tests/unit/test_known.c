@@ -20,6 +20,7 @@
 #include "states.h"
 
 #include "fake_bpf.h"
+#include "fake_events.h"
 #include "forged_code.h"
 
 #include <linux/seccomp.h>
@@ -98,11 +99,7 @@ int pp_bpf_put_layout(_unused_ struct pp_bpf *b, _unused_ uint32_t number,
 	return 0;
 }
 
-struct pp_events {
-	unsigned int frequency;
-};
-
-static struct pp_events events = { 99 };
+static struct pp_events events = { .frequency = 99 };
 
 int pp_events_new(struct pp_events **ret, _unused_ struct pp_bpf *bpf, _unused_ unsigned int set,
 		  _unused_ enum pp_event event, _unused_ unsigned int frequency)
@@ -114,26 +111,6 @@ int pp_events_new(struct pp_events **ret, _unused_ struct pp_bpf *bpf, _unused_ 
 struct pp_events *pp_events_free(_unused_ struct pp_events *e)
 {
 	return NULL;
-}
-
-int pp_events_follow(_unused_ struct pp_events *e)
-{
-	return 0;
-}
-
-unsigned int pp_events_frequency(const struct pp_events *e)
-{
-	return e->frequency;
-}
-
-unsigned int pp_events_cpus(_unused_ const struct pp_events *e)
-{
-	return FAKE_CPUS;
-}
-
-uint64_t pp_events_period_ns(const struct pp_events *e)
-{
-	return NSEC_PER_SEC / e->frequency;
 }
 
 uint64_t pp_events_expected(_unused_ const struct pp_events *e, _unused_ unsigned int cpu)

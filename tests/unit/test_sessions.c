@@ -12,14 +12,11 @@
 #include <cmocka.h>
 
 #include "fake_bpf.h"
+#include "fake_events.h"
 
 #define SERVICE 19
 
 /* ---- Events without a kernel ----------------------------------------------------------------- */
-
-struct pp_events {
-	unsigned int set, frequency;
-};
 
 static int nr_events;
 
@@ -39,26 +36,6 @@ struct pp_events *pp_events_free(struct pp_events *e)
 	nr_events -= !!e;
 	free(e);
 	return NULL;
-}
-
-int pp_events_follow(_unused_ struct pp_events *e)
-{
-	return 0;
-}
-
-unsigned int pp_events_frequency(const struct pp_events *e)
-{
-	return e->frequency;
-}
-
-unsigned int pp_events_cpus(_unused_ const struct pp_events *e)
-{
-	return FAKE_CPUS;
-}
-
-uint64_t pp_events_period_ns(const struct pp_events *e)
-{
-	return NSEC_PER_SEC / e->frequency;
 }
 
 uint64_t pp_events_expected(const struct pp_events *e, unsigned int cpu)
