@@ -3,8 +3,10 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/spawn.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -268,6 +270,24 @@ static void test_inherits_nothing(void **state)
 	answer_done(&a);
 }
 
+/* More than can be on their way at a time, one after another. */
+static void test_starts_again_and_again(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		_cleanup_close_ int sock = -1, pidfd = -1;
+		pid_t pid;
+
+		assert_return_code(pp_spawn_child("test", &sock, &pidfd, &pid), 0);
+		assert_true(pid > 0);
+		sock = pp_close(sock); /* it ends where it finds that */
+		assert_int_equal(poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, 10000),
+				 1);
+		while (!pp_reap(pidfd))
+			usleep(1000);
+	}
+}
+
 static void test_queue_is_bounded(void **state)
 {
 	struct fixture *f = *state;
@@ -501,6 +521,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_answers_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_whole_message_and_fd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inherits_nothing, setup, teardown),
+		cmocka_unit_test(test_starts_again_and_again),
 		cmocka_unit_test_setup_teardown(test_queue_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadline_costs_only_its_request, setup,
 						teardown),
