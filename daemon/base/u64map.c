@@ -146,14 +146,15 @@ bool pp_u64map_get(const struct pp_u64map *m, uint64_t key, uint64_t *ret_value)
 	return true;
 }
 
-int pp_u64map_put(struct pp_u64map *m, uint64_t key, uint64_t value)
+/* Where key is; one that is not there yet is put in, with 0. Returns 0, -ENOSPC or -ENOMEM. */
+static int find_or_put(struct pp_u64map *m, uint64_t key, size_t *ret)
 {
 	size_t i;
 
 	if (m->cap) {
 		i = find(m, key);
 		if (m->used[i]) {
-			m->slots[i].value = value;
+			*ret = i;
 			return 0;
 		}
 	}
@@ -166,10 +167,28 @@ int pp_u64map_put(struct pp_u64map *m, uint64_t key, uint64_t value)
 			return r;
 	}
 	i = find(m, key);
-	m->slots[i] = (struct pp_u64map_slot){ key, value };
+	m->slots[i] = (struct pp_u64map_slot){ .key = key };
 	m->used[i] = 1;
 	m->len++;
+	*ret = i;
 	return 0;
+}
+
+int pp_u64map_put(struct pp_u64map *m, uint64_t key, uint64_t value)
+{
+	size_t i;
+	int r = find_or_put(m, key, &i);
+
+	if (r == 0)
+		m->slots[i].value = value;
+	return r;
+}
+
+uint64_t *pp_u64map_at(struct pp_u64map *m, uint64_t key)
+{
+	size_t i;
+
+	return find_or_put(m, key, &i) < 0 ? NULL : &m->slots[i].value;
 }
 
 bool pp_u64map_del(struct pp_u64map *m, uint64_t key)

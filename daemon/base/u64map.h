@@ -25,6 +25,9 @@ struct pp_u64map {
 bool pp_u64map_get(const struct pp_u64map *m, uint64_t key, uint64_t *ret_value);
 /* Inserts or replaces. Returns 0, -ENOSPC (cap reached) or -ENOMEM. */
 int pp_u64map_put(struct pp_u64map *m, uint64_t key, uint64_t value);
+/* The value of key, 0 where it was not there, to be changed in place; good until another key is put
+ * or deleted. NULL: it was not there, and there is no room or no memory for it. */
+uint64_t *pp_u64map_at(struct pp_u64map *m, uint64_t key);
 /* Returns whether the key was there. */
 bool pp_u64map_del(struct pp_u64map *m, uint64_t key);
 /* Makes `to`, which holds nothing, the same as `from`. Returns 0 or -ENOMEM. */

@@ -28,15 +28,17 @@ void pp_frontier_add_span(struct pp_frontier *f, uint64_t start, uint64_t end)
 	f->span_end = MAX(f->span_end, end);
 }
 
-static void put_back(struct pp_frontier *f)
+/* How far a block is used, to be changed in place; NULL: there is no room for it. */
+static uint64_t *end_of(struct pp_frontier *f, uint64_t block)
 {
 	size_t before = pp_frontier_memory(f);
+	uint64_t *end = pp_u64map_at(&f->blocks, block);
 
 	/* No room: from now on anything may be used already. */
-	if (f->end && pp_u64map_put(&f->blocks, f->block, f->end) < 0)
+	if (!end)
 		pp_frontier_add_span(f, 0, UINT64_MAX);
-	f->end = 0;
 	*f->account += pp_frontier_memory(f) - before;
+	return end;
 }
 
 /* Marks [start, end) within one block as used; returns whether it may have been used before. */
@@ -46,13 +48,13 @@ static bool mark(struct pp_frontier *f, uint64_t start, uint64_t end)
 	bool again;
 
 	if (f->block != block || !f->end) {
-		put_back(f);
 		f->block = block;
-		if (!pp_u64map_get(&f->blocks, block, &f->end))
-			f->end = start;
+		f->end = end_of(f, block);
+		if (!f->end)
+			return true;
 	}
-	again = start < f->end;
-	f->end = MAX(f->end, end);
+	again = start < *f->end;
+	*f->end = MAX(*f->end, end);
 	return again;
 }
 

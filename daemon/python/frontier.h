@@ -10,7 +10,7 @@
 
 struct pp_frontier {
 	struct pp_u64map blocks;       /* block -> end of what is used in it */
-	uint64_t block, end;	       /* the one touched last, not yet in blocks; end 0: none */
+	uint64_t block, *end;	       /* the one touched last, and its value; NULL: none */
 	uint64_t span_start, span_end; /* anything in here may be used; span_end 0: nothing */
 	size_t *account;	       /* the memory of blocks is added here */
 };

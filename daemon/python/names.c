@@ -5,7 +5,7 @@
  * start small and double: a process with twenty names must not cost 64 KiB.
  *
  * Record: varint(len << 2 | form), varint(file number) if it has a file, len bytes.
- * File:   varint(len), len bytes; file numbers index an array of references.
+ * File:   varint(file number), varint(len), len bytes; file numbers index an array of references.
  */
 #include "python/names.h"
 #include "python/slots.h"
@@ -19,6 +19,7 @@
 #define VARINT_MAX  5	       /* bytes of a 32-bit one */
 #define FORM_BITS   2
 #define ARRAY_FIRST 16U
+#define CACHE_LINE  64
 
 /* Of a record. */
 enum form {
@@ -38,11 +39,10 @@ struct pp_names {
 	uint32_t used, size; /* of the last chunk */
 	uint32_t *files;     /* references of file records */
 	uint32_t nr_files, cap_files;
-	struct pp_slots file_slots; /* file number + 1 */
+	struct pp_slots file_slots; /* reference + 1: to the bytes without a look at `files` */
 	struct pp_slots name_slots; /* reference + 1 */
-	const uint8_t *last_file;   /* most lines name the file of the line before */
-	size_t last_file_len;
-	uint32_t last_file_number;
+	uint64_t last_text;	    /* of the file that was found or added last; 0: none */
+	uint32_t last_file;
 	size_t memory;
 	size_t *account;
 };
@@ -193,36 +193,37 @@ static int slots_put(struct pp_names *p, struct pp_slots *t, uint32_t hash, uint
 	return r;
 }
 
-static void file_get(const struct pp_names *p, uint32_t number, const uint8_t **ret, size_t *len)
+static const uint8_t *file_at(const struct pp_names *p, uint32_t ref, uint32_t *ret_number,
+			      size_t *ret_len)
 {
+	const uint8_t *from;
 	uint32_t n;
 
-	*ret = varint_get(at(p, p->files[number]), &n);
-	*len = n;
+	from = varint_get(varint_get(at(p, ref), ret_number), &n);
+	*ret_len = n;
+	return from;
 }
 
-static bool file_find(const struct pp_names *p, uint32_t hash, const char *file, size_t len,
+static bool file_find(const struct pp_names *p, const struct pp_name *name, uint32_t hash,
 		      uint32_t *ret)
 {
 	const struct pp_slots *t = &p->file_slots;
 	const uint8_t *have;
-	size_t have_len;
+	size_t len;
 
 	if (!t->cap)
 		return false;
 	for (struct pp_slot *s = pp_slots_first(t, hash); s->number; s = pp_slots_next(t, s)) {
 		if (s->hash != hash)
 			continue;
-		file_get(p, s->number - 1, &have, &have_len);
-		if (have_len == len && memcmp(have, file, len) == 0) {
-			*ret = s->number - 1;
+		have = file_at(p, s->number - 1, ret, &len);
+		if (len == name->file_len && memcmp(have, name->file, len) == 0)
 			return true;
-		}
 	}
 	return false;
 }
 
-static int file_add(struct pp_names *p, uint32_t hash, const char *file, size_t len, uint32_t *ret)
+static int file_add(struct pp_names *p, const struct pp_name *name, uint32_t hash, uint32_t *ret)
 {
 	uint8_t *start, *to;
 	uint32_t ref;
@@ -231,59 +232,73 @@ static int file_add(struct pp_names *p, uint32_t hash, const char *file, size_t 
 	r = array_grow(p, (void **)&p->files, p->nr_files, &p->cap_files, sizeof(*p->files));
 	if (r < 0)
 		return r;
-	r = bytes_new(p, VARINT_MAX + len, &ref, &start);
+	r = bytes_new(p, 2 * VARINT_MAX + name->file_len, &ref, &start);
 	if (r < 0)
 		return r;
 	if (p->file_slots.len < PP_NAMES_FILES_INTERNED_MAX) {
-		r = slots_put(p, &p->file_slots, hash, p->nr_files + 1);
+		r = slots_put(p, &p->file_slots, hash, ref + 1);
 		if (r < 0)
 			return r;
 	}
-	to = varint_put(start, (uint32_t)len);
-	memcpy(to, file, len);
-	p->used += (uint32_t)((size_t)(to - start) + len);
+	to = varint_put(start, p->nr_files);
+	to = varint_put(to, (uint32_t)name->file_len);
+	memcpy(to, name->file, name->file_len);
+	p->used += (uint32_t)((size_t)(to - start) + name->file_len);
 	*ret = p->nr_files;
 	p->files[p->nr_files++] = ref;
 	return 0;
 }
 
-/* Remembers the file of this number as the last one. */
-static void file_set_last(struct pp_names *p, uint32_t number)
-{
-	p->last_file_number = number;
-	file_get(p, number, &p->last_file, &p->last_file_len);
-}
-
-static bool file_is_last(const struct pp_names *p, const char *file, size_t len)
-{
-	return p->last_file && p->last_file_len == len && memcmp(p->last_file, file, len) == 0;
-}
-
 /* The number of a file; one that is not there yet is added, or -ENXIO. */
-static int file_number(struct pp_names *p, const struct pp_name *name, bool add, uint32_t *ret)
+static int file_number(struct pp_names *p, const struct pp_name *name,
+		       const struct pp_file_key *key, bool add, uint32_t *ret)
 {
-	uint32_t hash;
 	int r;
 
-	if (file_is_last(p, name->file, name->file_len)) {
-		*ret = p->last_file_number;
-		return 0;
+	if (p->last_text != key->text) {
+		if (!file_find(p, name, key->hash, &p->last_file)) {
+			p->last_text = 0;
+			r = add ? file_add(p, name, key->hash, &p->last_file) : -ENXIO;
+			if (r < 0)
+				return r;
+		}
+		p->last_text = key->text;
 	}
-	hash = pp_slots_hash(name->file, name->file_len, 0);
-	if (!file_find(p, hash, name->file, name->file_len, ret)) {
-		if (!add)
-			return -ENXIO;
-		r = file_add(p, hash, name->file, name->file_len, ret);
-		if (r < 0)
-			return r;
-	}
-	file_set_last(p, *ret);
+	*ret = p->last_file;
 	return 0;
 }
 
-bool pp_names_is_last_file(const struct pp_names *p, const struct pp_name *name)
+uint32_t pp_names_hash_file(const struct pp_name *name)
 {
-	return name->has_file && file_is_last(p, name->file, name->file_len);
+	return pp_slots_hash(name->file, name->file_len, 0);
+}
+
+void pp_names_prefetch(const struct pp_names *p, const struct pp_file_key *key)
+{
+	if (p->file_slots.cap)
+		__builtin_prefetch(pp_slots_first(&p->file_slots, key->hash));
+}
+
+void pp_names_prefetch_file(const struct pp_names *p, const struct pp_file_key *key)
+{
+	const struct pp_slots *t = &p->file_slots;
+	struct pp_slot *s;
+
+	if (!t->cap)
+		return;
+	for (s = pp_slots_first(t, key->hash); s->number && s->hash != key->hash;)
+		s = pp_slots_next(t, s);
+	if (!s->number)
+		return;
+	/* A path is about as long as a line of the cache, and so lies in two. */
+	__builtin_prefetch(at(p, s->number - 1));
+	__builtin_prefetch(at(p, s->number - 1) + CACHE_LINE);
+}
+
+bool pp_names_is_last_file(const struct pp_names *p, const struct pp_name *name,
+			   const struct pp_file_key *key)
+{
+	return name->has_file && p->last_text == key->text;
 }
 
 static enum form form_of(const struct pp_name *name)
@@ -322,25 +337,27 @@ static int name_add(struct pp_names *p, const struct pp_name *name, enum form fo
 	return 0;
 }
 
-int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
+int pp_names_add(struct pp_names *p, const struct pp_name *name, const struct pp_file_key *key,
+		 uint32_t *ret)
 {
 	enum form form = form_of(name);
 	uint32_t file = 0;
 	int r = 0;
 
 	/* Who looked for the whole name there found its file, if it is there. */
-	if (form == FORM_FILE && p->base && pp_names_is_last_file(p->base, name)) {
+	if (form == FORM_FILE && p->base && pp_names_is_last_file(p->base, name, key)) {
 		form = FORM_BASE_FILE;
-		file = p->base->last_file_number;
+		file = p->base->last_file;
 	} else if (form == FORM_FILE) {
-		r = file_number(p, name, true, &file);
+		r = file_number(p, name, key, true, &file);
 	}
 	return r < 0 ? r : name_add(p, name, form, file, ret);
 }
 
 void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret)
 {
-	const uint8_t *from, *file;
+	const struct pp_names *of;
+	const uint8_t *from;
 	uint32_t head, number;
 
 	from = varint_get(at(p, ref), &head);
@@ -351,9 +368,8 @@ void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret)
 	};
 	if (ret->has_file) {
 		from = varint_get(from, &number);
-		file_get((head & FORM_MASK) == FORM_BASE_FILE ? p->base : p, number, &file,
-			 &ret->file_len);
-		ret->file = (const char *)file;
+		of = (head & FORM_MASK) == FORM_BASE_FILE ? p->base : p;
+		ret->file = (const char *)file_at(of, of->files[number], &number, &ret->file_len);
 	}
 	ret->name = (const char *)from;
 }
@@ -376,21 +392,23 @@ static bool is_name(const struct pp_names *p, uint32_t ref, const struct pp_name
 	return memcmp(from, name->name, name->len) == 0;
 }
 
-int pp_names_find_file(struct pp_names *p, const struct pp_name *name)
+int pp_names_find_file(struct pp_names *p, const struct pp_name *name,
+		       const struct pp_file_key *key)
 {
 	uint32_t file;
 
-	return name->has_file ? file_number(p, name, false, &file) : -ENXIO;
+	return name->has_file ? file_number(p, name, key, false, &file) : -ENXIO;
 }
 
-int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *ret)
+int pp_names_intern(struct pp_names *p, const struct pp_name *name, const struct pp_file_key *key,
+		    uint32_t *ret)
 {
 	const struct pp_slots *t = &p->name_slots;
 	uint32_t hash, file = 0;
 	int r;
 
 	if (name->has_file) {
-		r = file_number(p, name, !pp_names_full(p), &file);
+		r = file_number(p, name, key, !pp_names_full(p), &file);
 		if (r < 0)
 			return r;
 	}

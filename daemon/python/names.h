@@ -14,6 +14,17 @@
 
 struct pp_names;
 
+/*
+ * A name's file, as pools look for it. Most names have the file of the name before: they are given
+ * the same text number then, and no other text ever gets it, so that pools need not look twice.
+ */
+struct pp_file_key {
+	uint64_t text; /* never 0 */
+	uint32_t hash; /* pp_names_hash_file() */
+};
+
+uint32_t pp_names_hash_file(const struct pp_name *name);
+
 /* interned_max: 0, or a dictionary's limit. base: a dictionary to be based on, or NULL. account:
  * what the pool holds is added there, in bytes, and taken off again as it goes; it must outlive the
  * pool.
@@ -31,15 +42,26 @@ bool pp_names_shared(const struct pp_names *p);
 /* Whether a dictionary takes no more. */
 bool pp_names_full(const struct pp_names *p);
 
+/* Begin to fetch what looking for a file will need: first where it would be, then, after other
+ * work, what is there. */
+void pp_names_prefetch(const struct pp_names *p, const struct pp_file_key *file);
+void pp_names_prefetch_file(const struct pp_names *p, const struct pp_file_key *file);
+
+/* Of all of these, file is the key of name's file, where it has one. */
+
 /* Appends. The base must just have been asked for the name, or its file is kept here again. Returns
  * 0, -ENOSPC (references run out) or -ENOMEM. */
-int pp_names_add(struct pp_names *p, const struct pp_name *name, uint32_t *ret);
+int pp_names_add(struct pp_names *p, const struct pp_name *name, const struct pp_file_key *file,
+		 uint32_t *ret);
 /* Finds or, while the dictionary is not full, adds. Returns 0, -ENOENT (full, and not there),
  * -ENXIO (full, and not even its file is there), -ENOSPC or -ENOMEM. */
-int pp_names_intern(struct pp_names *p, const struct pp_name *name, uint32_t *ret);
+int pp_names_intern(struct pp_names *p, const struct pp_name *name, const struct pp_file_key *file,
+		    uint32_t *ret);
 /* Of a full dictionary: only looks for the file. Returns 0 or -ENXIO. */
-int pp_names_find_file(struct pp_names *p, const struct pp_name *name);
+int pp_names_find_file(struct pp_names *p, const struct pp_name *name,
+		       const struct pp_file_key *file);
 /* Whether name is in the file that the call before was about. */
-bool pp_names_is_last_file(const struct pp_names *p, const struct pp_name *name);
+bool pp_names_is_last_file(const struct pp_names *p, const struct pp_name *name,
+			   const struct pp_file_key *file);
 /* The name behind a reference; lives as long as the pool. */
 void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret);

@@ -5,6 +5,10 @@
  * line costs O(log n) per line, one that is read at once a single sort. Names go to the dictionary
  * that all maps share while it has room, else to the map's own pool, which dies with the map.
  *
+ * Where the lines of a file come in no order, the time goes into waiting for the memory of the file
+ * names that are looked for. So lines are taken apart in batches, and what they will look for is
+ * fetched before the first of them is taken.
+ *
  * A fork takes references to the parent's runs: they are immutable, so the child's view cannot
  * change under it.
  */
@@ -28,6 +32,9 @@
 /* After so many names in a row that a full dictionary does not have, a map's names are taken for
  * its own: only their files are still looked for there. */
 #define STRANGERS_MAX 4096
+
+/* Lines of a batch: enough that a core always has as many fetches under way as it can have. */
+#define BATCH 32
 
 /* An unterminated line. */
 #define TAIL_MAX (PP_PERFLINE_NUMBERS_MAX + PP_PERFMAP_NAME_MAX)
@@ -129,27 +136,36 @@ static int log_grow(struct pp_perfmap *map)
 
 /* ---- Entries ------------------------------------------------------------------------------- */
 
+static struct pp_file_key new_key(struct pp_perfmap *map, const struct pp_name *name)
+{
+	if (!name->has_file)
+		return (struct pp_file_key){ 0 };
+	return (struct pp_file_key){ ++map->all->texts, pp_names_hash_file(name) };
+}
+
 /* Looks for a name in the dictionary. -ENOENT: its file is there; -ENXIO: not even that. */
-static int intern_shared(struct pp_perfmap *map, const struct pp_name *name, uint32_t *ret)
+static int intern_shared(struct pp_perfmap *map, const struct pp_name *name,
+			 const struct pp_file_key *file, uint32_t *ret)
 {
 	int r;
 
 	if (map->strangers >= STRANGERS_MAX)
-		return pp_names_find_file(map->dictionary, name) ?: -ENOENT;
-	r = pp_names_intern(map->dictionary, name, ret);
+		return pp_names_find_file(map->dictionary, name, file) ?: -ENOENT;
+	r = pp_names_intern(map->dictionary, name, file, ret);
 	map->strangers = r == 0 ? 0 : map->strangers + 1;
 	if (r == 0)
 		*ret |= PP_PIECE_SHARED;
 	return r;
 }
 
-static int intern(struct pp_perfmap *map, const struct pp_name *name, uint32_t *ret)
+static int intern(struct pp_perfmap *map, const struct pp_name *name,
+		  const struct pp_file_key *file, uint32_t *ret)
 {
 	int r;
 
 	if (map->dictionary &&
-	    !(map->own_file && map->own && pp_names_is_last_file(map->own, name))) {
-		r = intern_shared(map, name, ret);
+	    !(map->own_file && map->own && pp_names_is_last_file(map->own, name, file))) {
+		r = intern_shared(map, name, file, ret);
 		map->own_file = r == -ENXIO;
 		if (r != -ENOENT && r != -ENXIO)
 			return r;
@@ -159,7 +175,7 @@ static int intern(struct pp_perfmap *map, const struct pp_name *name, uint32_t *
 		if (r < 0)
 			return r;
 	}
-	return pp_names_add(map->own, name, ret);
+	return pp_names_add(map->own, name, file, ret);
 }
 
 /* Whether another entry with a name of len bytes fits; when the log is full, makes room. */
@@ -177,11 +193,13 @@ static bool make_room(struct pp_perfmap *map, size_t len)
 }
 
 /* Takes an entry; whether it is in the log now. */
-static bool take(struct pp_perfmap *map, uint64_t start, uint32_t size, const struct pp_name *name)
+static bool take(struct pp_perfmap *map, uint64_t start, uint32_t size, const struct pp_name *name,
+		 const struct pp_file_key *file)
 {
 	struct pp_piece piece = { .start = start, .size = size };
 
-	if (!make_room(map, name->len + name->file_len) || intern(map, name, &piece.name) < 0) {
+	if (!make_room(map, name->len + name->file_len) ||
+	    intern(map, name, file, &piece.name) < 0) {
 		refuse(map);
 		return false;
 	}
@@ -190,25 +208,27 @@ static bool take(struct pp_perfmap *map, uint64_t start, uint32_t size, const st
 	return true;
 }
 
-/* line_len: bytes of the file that it took. */
-static int add(struct pp_perfmap *map, const struct pp_perfline *entry, size_t line_len)
+/* What is kept of a name. */
+static size_t name_len(const struct pp_perfline *entry)
 {
-	size_t len = entry->len;
-	struct pp_name name;
+	return MIN(entry->len, PP_PERFMAP_NAME_MAX);
+}
 
-	if (len > PP_PERFMAP_NAME_MAX) {
-		len = PP_PERFMAP_NAME_MAX;
+/* name: what is kept of the entry's; line_len: bytes of the file that it took. */
+static int add(struct pp_perfmap *map, const struct pp_perfline *entry, const struct pp_name *name,
+	       const struct pp_file_key *file, size_t line_len)
+{
+	if (entry->len > PP_PERFMAP_NAME_MAX) {
 		map->stats.cut++;
 		pp_count(PP_C_perfmap_names_cut);
 	}
-	pp_name_split(entry->name, len, &name);
-	if (!take(map, entry->start, entry->size, &name))
+	if (!take(map, entry->start, entry->size, name, file))
 		return -ENOSPC;
 	map->stats.entries++;
 	if (map->growers)
-		pp_growers_add(map->growers, &name, line_len);
-	if (map->contest &&
-	    pp_contest_add(map->contest, entry->start, entry->size, pp_hash(entry->name, len)))
+		pp_growers_add(map->growers, name, line_len);
+	if (map->contest && pp_contest_add(map->contest, entry->start, entry->size,
+					   pp_hash(entry->name, name_len(entry))))
 		map->replaced++;
 	if (pp_frontier_cross(&map->frontier, entry->start, entry->start + entry->size))
 		map->replaced++;
@@ -218,9 +238,15 @@ static int add(struct pp_perfmap *map, const struct pp_perfline *entry, size_t l
 int pp_perfmap_add(struct pp_perfmap *map, uint64_t start, uint64_t size, const char *name,
 		   size_t len)
 {
+	struct pp_perfline entry = { start, (uint32_t)size, name, len };
+	struct pp_file_key file;
+	struct pp_name split;
+
 	if (!pp_perfline_is_range(start, size) || !len)
 		return -EINVAL;
-	return add(map, &(struct pp_perfline){ start, (uint32_t)size, name, len }, len);
+	pp_name_split(name, name_len(&entry), &split);
+	file = new_key(map, &split);
+	return add(map, &entry, &split, &file, len);
 }
 
 /* ---- Lines --------------------------------------------------------------------------------- */
@@ -228,6 +254,18 @@ int pp_perfmap_add(struct pp_perfmap *map, uint64_t start, uint64_t size, const 
 /* CPython writes names as they are. One with a newline in it goes on in the next line, which is no
  * entry then; so many times. */
 #define CONTINUATIONS_MAX 4
+
+/* A line, taken apart. */
+struct line {
+	const char *text;
+	size_t len;
+	bool behind_hole; /* in the file, where another entry begins */
+	enum pp_perfline_result result;
+	/* Of an entry. */
+	struct pp_perfline entry;
+	struct pp_name name;
+	struct pp_file_key file;
+};
 
 static void bad(uint64_t *reason)
 {
@@ -240,6 +278,7 @@ static bool continue_name(struct pp_perfmap *map, const char *text, size_t len)
 {
 	_cleanup_buf_ struct pp_buf whole = PP_BUF(PP_PERFMAP_NAME_MAX);
 	struct pp_perfmap_entry entry;
+	struct pp_file_key file;
 	struct pp_name name;
 
 	/* Where several write, the line before may be another's. */
@@ -253,33 +292,46 @@ static bool continue_name(struct pp_perfmap *map, const char *text, size_t len)
 		return false;
 	}
 	pp_name_split((const char *)whole.data, whole.len, &name);
-	if (take(map, map->last.start, map->last.size, &name))
+	file = new_key(map, &name);
+	if (take(map, map->last.start, map->last.size, &name, &file))
 		map->replaced++;
 	return true;
 }
 
-static void entry_line(struct pp_perfmap *map, const struct pp_perfline *entry, size_t len)
+/* All but the file's key. */
+static void parse(struct line *l, const char *text, size_t len)
 {
-	bool python = pp_name_is_python(entry->name, entry->len);
-
-	map->last = *entry;
-	map->continuations = add(map, entry, len + 1) == 0 && python ? CONTINUATIONS_MAX : 0;
+	l->text = text;
+	l->len = len;
+	l->behind_hole = false;
+	l->result = pp_perfline_parse(text, len, &l->entry);
+	if (l->result == PP_PERFLINE_ENTRY)
+		pp_name_split(l->entry.name, name_len(&l->entry), &l->name);
 }
 
-static void line(struct pp_perfmap *map, const char *p, size_t len)
+static void entry_line(struct pp_perfmap *map, const struct line *l)
 {
-	struct pp_perfline entry;
+	bool python = l->name.kind == PP_NAME_PYTHON;
+	int r = add(map, &l->entry, &l->name, &l->file, l->len + 1);
 
-	switch (pp_perfline_parse(p, len, &entry)) {
+	map->last = l->entry;
+	map->continuations = r == 0 && python ? CONTINUATIONS_MAX : 0;
+}
+
+static void take_line(struct pp_perfmap *map, const struct line *l)
+{
+	if (l->behind_hole)
+		map->continuations = 0;
+	switch (l->result) {
 	case PP_PERFLINE_ENTRY:
-		entry_line(map, &entry, len);
+		entry_line(map, l);
 		break;
 	case PP_PERFLINE_ADDRESS:
-		if (!continue_name(map, p, len))
+		if (!continue_name(map, l->text, l->len))
 			bad(&map->stats.bad_address);
 		break;
 	case PP_PERFLINE_SIZE:
-		if (!continue_name(map, p, len))
+		if (!continue_name(map, l->text, l->len))
 			bad(&map->stats.bad_size);
 		break;
 	case PP_PERFLINE_RANGE: /* an entry all the same, so the name before it is over */
@@ -292,6 +344,73 @@ static void line(struct pp_perfmap *map, const char *p, size_t len)
 		break;
 	}
 }
+
+/* ---- Batches ------------------------------------------------------------------------------- */
+
+struct batch {
+	struct line lines[BATCH];
+	unsigned int nr;
+	struct pp_name name; /* the last one that has a file, and its key */
+	struct pp_file_key file;
+};
+
+static void prefetch_file(struct pp_perfmap *map, const struct pp_file_key *file)
+{
+	if (map->dictionary)
+		pp_names_prefetch_file(map->dictionary, file);
+	if (map->own)
+		pp_names_prefetch_file(map->own, file);
+}
+
+static void batch_take(struct pp_perfmap *map, struct batch *b)
+{
+	uint64_t text = 0;
+
+	for (unsigned int i = 0; i < b->nr; i++) {
+		const struct line *l = &b->lines[i];
+
+		if (l->result != PP_PERFLINE_ENTRY || !l->name.has_file || l->file.text == text)
+			continue;
+		prefetch_file(map, &l->file);
+		text = l->file.text;
+	}
+	for (unsigned int i = 0; i < b->nr; i++)
+		take_line(map, &b->lines[i]);
+	b->nr = 0;
+}
+
+static void batch_name(struct pp_perfmap *map, struct batch *b, struct line *l)
+{
+	const struct pp_name *name = &l->name;
+
+	if (!name->has_file)
+		return;
+	if (!b->file.text || name->file_len != b->name.file_len ||
+	    memcmp(name->file, b->name.file, name->file_len) != 0) {
+		b->file = new_key(map, name);
+		if (map->dictionary)
+			pp_names_prefetch(map->dictionary, &b->file);
+		if (map->own)
+			pp_names_prefetch(map->own, &b->file);
+	}
+	b->name = *name;
+	l->file = b->file;
+}
+
+static void batch_add(struct pp_perfmap *map, struct batch *b, const char *text, size_t len,
+		      bool behind_hole)
+{
+	struct line *l = &b->lines[b->nr++];
+
+	parse(l, text, len);
+	l->behind_hole = behind_hole;
+	if (l->result == PP_PERFLINE_ENTRY)
+		batch_name(map, b, l);
+	if (b->nr == BATCH)
+		batch_take(map, b);
+}
+
+/* ---- Bytes --------------------------------------------------------------------------------- */
 
 static void tail_set(struct pp_perfmap *map, const char *data, size_t len)
 {
@@ -319,9 +438,14 @@ static void tail_drop(struct pp_perfmap *map)
 /* Ends the line that earlier calls left unterminated. */
 static void tail_end(struct pp_perfmap *map, const char *data, size_t len)
 {
+	struct line l;
+
 	if (!map->skipping)
 		tail_set(map, data, len);
-	line(map, (const char *)map->tail.data, map->tail.len);
+	parse(&l, (const char *)map->tail.data, map->tail.len);
+	if (l.result == PP_PERFLINE_ENTRY)
+		l.file = new_key(map, &l.name);
+	take_line(map, &l);
 	tail_drop(map);
 }
 
@@ -335,6 +459,39 @@ size_t pp_perfmap_allow(struct pp_perfmap *map, size_t len)
 	}
 	map->stats.bytes += allowed;
 	return allowed;
+}
+
+/* A file that was made longer than it is goes on behind a hole, with another entry. */
+static const char *skip_hole(const char *p, const char *end)
+{
+	while (p < end && !*p)
+		p++;
+	return p;
+}
+
+static void feed_lines(struct pp_perfmap *map, const char *p, const char *end)
+{
+	struct batch b;
+	bool hole;
+
+	b.nr = 0;
+	b.file.text = 0;
+	for (;;) {
+		const char *from = skip_hole(p, end), *newline;
+
+		hole = from > p;
+		p = from;
+		newline = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+		if (!newline)
+			break;
+		batch_add(map, &b, p, (size_t)(newline - p), hole);
+		p = newline + 1;
+	}
+	batch_take(map, &b);
+	if (hole)
+		map->continuations = 0;
+	if (p < end)
+		tail_set(map, p, (size_t)(end - p));
 }
 
 void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len)
@@ -351,19 +508,7 @@ void pp_perfmap_feed(struct pp_perfmap *map, const void *data, size_t len)
 		tail_end(map, p, (size_t)(newline - p));
 		p = newline + 1;
 	}
-	for (; p < end; p = newline + 1) {
-		/* A file that was made longer than it is goes on behind a hole, with another
-		 * entry. */
-		for (; p < end && !*p; p++)
-			map->continuations = 0;
-		newline = memchr(p, '\n', (size_t)(end - p));
-		if (!newline) {
-			if (p < end)
-				tail_set(map, p, (size_t)(end - p));
-			return;
-		}
-		line(map, p, (size_t)(newline - p));
-	}
+	feed_lines(map, p, end);
 }
 
 void pp_perfmap_watch(struct pp_perfmap *map, struct pp_growers *growers)
@@ -424,10 +569,12 @@ static int flatten(struct pp_perfmap *map)
 		const struct pp_run *run = map->runs.runs[i];
 
 		for (uint32_t k = 0; k < run->len; k++) {
+			struct pp_file_key file;
 			struct pp_name name;
 
 			pp_run_name(run, &run->pieces[k], &name);
-			take(flat, run->pieces[k].start, run->pieces[k].size, &name);
+			file = new_key(flat, &name);
+			take(flat, run->pieces[k].start, run->pieces[k].size, &name, &file);
 		}
 	}
 	settle(flat);

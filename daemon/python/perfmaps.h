@@ -13,6 +13,7 @@
 struct pp_perfmaps {
 	uint32_t refs;
 	size_t used, max;				    /* bytes */
+	uint64_t texts;					    /* file keys given out */
 	struct pp_names *dictionaries[PP_DICTIONARIES_MAX]; /* the first is the one in use */
 };
 

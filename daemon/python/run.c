@@ -272,7 +272,7 @@ static int sort(struct pp_entry *log, size_t len)
 	return 0;
 }
 
-/* As CPython writes them, entries come sorted and disjoint. */
+/* Whether entries are sorted and disjoint: as CPython writes them, most often once sorted. */
 static bool is_plain(const struct pp_entry *log, size_t len)
 {
 	bool plain = true;
@@ -280,6 +280,13 @@ static bool is_plain(const struct pp_entry *log, size_t len)
 	for (size_t i = 1; i < len; i++)
 		plain &= log[i].piece.start >= pp_piece_end(&log[i - 1].piece);
 	return plain;
+}
+
+static void emit_all(struct maker *m, const struct pp_entry *log, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		m->run->pieces[i] = log[i].piece;
+	m->run->len = (uint32_t)len;
 }
 
 int pp_run_new(struct pp_run **ret, struct pp_entry *log, size_t len, struct pp_names *own,
@@ -290,15 +297,16 @@ int pp_run_new(struct pp_run **ret, struct pp_entry *log, size_t len, struct pp_
 
 	if (r < 0)
 		return r;
-	if (is_plain(log, len)) {
-		for (size_t i = 0; i < len; i++)
-			m.run->pieces[i] = log[i].piece;
-		m.run->len = (uint32_t)len;
-		return maker_finish(&m, own, dictionary, account, ret);
+	if (!is_plain(log, len)) {
+		r = sort(log, len);
+		if (r < 0)
+			return r;
 	}
-	r = sort(log, len);
-	for (size_t i = 0; r == 0 && i < len; i++)
-		r = take(&m, &log[i].piece, log[i].rank);
+	if (is_plain(log, len))
+		emit_all(&m, log, len);
+	else
+		for (size_t i = 0; r == 0 && i < len; i++)
+			r = take(&m, &log[i].piece, log[i].rank);
 	return r < 0 ? r : maker_finish(&m, own, dictionary, account, ret);
 }
 
@@ -309,23 +317,61 @@ static void append(struct maker *m, const struct pp_run *run)
 	m->run->len += run->len;
 }
 
-static int interleave(struct maker *m, const struct pp_run *older, const struct pp_run *newer)
+/* What is left of a run. */
+struct rest {
+	const struct pp_piece *next, *end;
+};
+
+/*
+ * Merges up to where pieces overlap, or one run ends: all of it, mostly. Which run the next piece
+ * comes from is a coin's toss, so nothing branches on it.
+ */
+static void interleave_disjoint(struct maker *m, struct rest *older, struct rest *newer)
 {
-	size_t a = 0, b = 0;
+	struct rest a = *older, b = *newer;
+	struct pp_piece *out = m->run->pieces;
+	uint64_t reach = 0;
+	size_t of_b = 0;
+
+	while (a.next < a.end && b.next < b.end) {
+		size_t is_b = b.next->start < a.next->start;
+
+		*out = *(is_b ? b.next : a.next);
+		if (out->start < reach)
+			break;
+		reach = pp_piece_end(out++);
+		a.next += 1 - is_b;
+		b.next += is_b;
+		of_b = is_b;
+	}
+	/* The last piece may overlap the next. */
+	if (out > m->run->pieces) {
+		out--;
+		a.next -= 1 - of_b;
+		b.next -= of_b;
+	}
+	m->run->len = (uint32_t)(out - m->run->pieces);
+	*older = a;
+	*newer = b;
+}
+
+static int interleave(struct maker *m, struct rest a, struct rest b)
+{
 	int r = 0;
 
-	while (r == 0 && (a < older->len || b < newer->len)) {
-		if (b == newer->len ||
-		    (a < older->len && older->pieces[a].start <= newer->pieces[b].start))
-			r = take(m, &older->pieces[a++], 0);
+	while (r == 0 && (a.next < a.end || b.next < b.end)) {
+		if (b.next == b.end || (a.next < a.end && a.next->start <= b.next->start))
+			r = take(m, a.next++, 0);
 		else
-			r = take(m, &newer->pieces[b++], 1);
+			r = take(m, b.next++, 1);
 	}
 	return r;
 }
 
 int pp_run_merge(struct pp_run **ret, const struct pp_run *older, const struct pp_run *newer)
 {
+	struct rest a = { older->pieces, older->pieces + older->len };
+	struct rest b = { newer->pieces, newer->pieces + newer->len };
 	_cleanup_(maker_done) struct maker m = { 0 };
 	int r = maker_init(&m, (size_t)older->len + newer->len);
 
@@ -338,7 +384,8 @@ int pp_run_merge(struct pp_run **ret, const struct pp_run *older, const struct p
 		append(&m, newer);
 		append(&m, older);
 	} else {
-		r = interleave(&m, older, newer);
+		interleave_disjoint(&m, &a, &b);
+		r = interleave(&m, a, b);
 	}
 	return r < 0 ? r
 		     : maker_finish(&m, older->own ?: newer->own,

@@ -123,6 +123,35 @@ static void test_model(void **state)
 	}
 }
 
+/* Lines that come together, of one file or of many, names with newlines among them. */
+static void test_model_at_once(void **state)
+{
+	(void)state;
+	for (uint32_t round = 0; round < 40; round++) {
+		_cleanup_(pp_perfmap_freep) struct pp_perfmap *map = new_map();
+		_cleanup_buf_ struct pp_buf text = { 0 };
+		uint32_t model[MODEL_SPAN] = { 0 }, lines = 1 + random_below(3000);
+		uint64_t base = 0x7f0000000000;
+		size_t chunk = 1 + random_below(1U << round % 17);
+
+		random_state = round;
+		for (uint32_t n = 1; n <= lines; n++) {
+			/* All of one file, or each of another than the one before. */
+			uint32_t number = round % 2 ? n * 7 : n;
+			const char *line = model_line(model, base, number, 1 + round);
+
+			assert_int_equal(pp_buf_add(&text, line, strlen(line)), 0);
+			if (random_below(50) == 0)
+				assert_int_equal(pp_buf_add(&text, "0 1 py::x\ny:/file1\n", 20), 0);
+		}
+		for (size_t at = 0; at < text.len; at += chunk)
+			pp_perfmap_feed(map, text.data + at, MIN(chunk, text.len - at));
+		model_check(map, model, base);
+		if (lines > 1000)
+			assert_string_equal(name_at(map, 0), "py::x\ny:/file1");
+	}
+}
+
 /* Whenever an answer changed, `replaced` must have risen. */
 static void test_replaced(void **state)
 {
@@ -353,13 +382,13 @@ static void test_endless_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),	     cmocka_unit_test(test_bad_lines),
-		cmocka_unit_test(test_last_wins),    cmocka_unit_test(test_model),
-		cmocka_unit_test(test_replaced),     cmocka_unit_test(test_many),
-		cmocka_unit_test(test_chunks),	     cmocka_unit_test(test_newlines),
-		cmocka_unit_test(test_other_jits),   cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_long_names),   cmocka_unit_test(test_long_parts),
-		cmocka_unit_test(test_endless_line),
+		cmocka_unit_test(test_lines),	      cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_last_wins),     cmocka_unit_test(test_model),
+		cmocka_unit_test(test_model_at_once), cmocka_unit_test(test_replaced),
+		cmocka_unit_test(test_many),	      cmocka_unit_test(test_chunks),
+		cmocka_unit_test(test_newlines),      cmocka_unit_test(test_other_jits),
+		cmocka_unit_test(test_restart),	      cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_long_parts),    cmocka_unit_test(test_endless_line),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

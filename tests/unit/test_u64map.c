@@ -73,11 +73,31 @@ static void a_copy_is_another(_unused_ void **state)
 	pp_u64map_done(&to);
 }
 
+static void a_value_is_changed_in_place(_unused_ void **state)
+{
+	struct pp_u64map m = { .max = 100 };
+	uint64_t value;
+
+	for (uint64_t round = 1; round <= 3; round++)
+		for (uint64_t i = 0; i < 100; i++) {
+			uint64_t *at = pp_u64map_at(&m, i * STEP);
+
+			assert_non_null(at);
+			assert_int_equal(*at, (round - 1) * i);
+			*at += i;
+		}
+	assert_null(pp_u64map_at(&m, 1));
+	assert_true(pp_u64map_get(&m, 99 * STEP, &value));
+	assert_int_equal(value, 3 * 99);
+	pp_u64map_done(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_filter_keeps_what_it_is_told_to),
 		cmocka_unit_test(a_copy_is_another),
+		cmocka_unit_test(a_value_is_changed_in_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
