@@ -510,9 +510,12 @@ static void test_refused(void **state)
 /* The same program, built with and without. */
 static void test_frame_pointers(void **state)
 {
+	/* Long enough that most of the file is its body. */
 	static const char text[] = "int called(int);\n"
-				   "int first(int x) { return called(x) + called(x + 1); }\n"
-				   "int second(int x) { return called(first(x)) * 3; }\n";
+				   "#define FOUR(x) called(x); called(x + 1); called(x + 2); "
+				   "called(x + 3);\n"
+				   "int first(int x) { FOUR(x) FOUR(x * 3) FOUR(x / 5) FOUR(x % 7) "
+				   "return called(x) + 1; }\n";
 	uint32_t with, without;
 	struct table t;
 

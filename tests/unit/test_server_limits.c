@@ -22,7 +22,7 @@ static void test_slow_writer(void **state)
 
 	assert_int_equal(send(fd, "{\"met", 5, 0), 5);
 	turn(f);
-	age(f, 9 * USEC_PER_SEC);
+	age(f, 5 * USEC_PER_SEC);
 	assert_string_equal(heard(fd), "");
 	assert_int_equal(send(fd, "hod", 3, 0), 3); /* progress does not start it anew */
 	turn(f);
@@ -42,7 +42,7 @@ static void test_slow_reader(void **state)
 	say(f, fd, CALL("Big"));
 	say(f, other, CALL("Echo"));
 	assert_string_equal(heard(other), "{\"parameters\":{}}|");
-	age(f, 29 * USEC_PER_SEC);
+	age(f, 15 * USEC_PER_SEC);
 	assert_int_equal(pp_server_connections(f->server), 2);
 	age(f, 31 * USEC_PER_SEC);
 	assert_int_equal(pp_server_connections(f->server), 1);
