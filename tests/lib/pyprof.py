@@ -41,9 +41,13 @@ VERSIONS = ("3.12", "3.13", "3.14", "3.15")
 LONG = bool(os.environ.get("LONG"))
 
 # Generous: a machine that builds something else beside the tests is slow, not broken.
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 15
 CTL_SECONDS = 120
+SETTLE_SECONDS = 60
+
+# A recording is made so often for the samples that a test needs.
+RECORDINGS_MAX = 8
 
 # Exit codes of pyprofctl.
 DONE, FAILED, USAGE, UNREACHABLE, NOT_PERMITTED, NO_PROCESS, NO_SAMPLES, UNNAMED = range(8)
@@ -177,10 +181,11 @@ def need_root():
         raise Skip("needs root: BPF programs are loaded")
 
 
-def as_nobody(*command):
-    """The command, run by a user who owns nothing here."""
+def as_nobody(*command, uid=65534):
+    """The command, run by a user who owns nothing here. Tests beside this one have the same; a uid
+    that no system gives out is one's own."""
     need("setpriv")
-    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *map(str, command)]
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *map(str, command)]
 
 
 def cpu_seconds(pid):
@@ -442,10 +447,26 @@ class Daemon:
     def json(self, *arguments):
         return json.loads(self.ctl(*arguments, "--json").stdout)
 
-    def record(self, *arguments, code=DONE):
-        """The stacks of `pyprofctl record -f folded`."""
+    def record(self, *arguments, code=DONE, samples=1):
+        """The stacks of `pyprofctl record -f folded`, of as many recordings as so many samples take: a
+        busy machine gives a program less than a CPU."""
         words = ("record", "-f", "folded", "-o", "-", *arguments)
-        return parse_folded(self.ctl(*words, code=code).stdout)
+        stacks = []
+        for _ in range(RECORDINGS_MAX):
+            stacks += parse_folded(self.ctl(*words, code=code).stdout)
+            if samples_of(stacks) >= samples:
+                break
+        return stacks
+
+    def settled(self, pid, good=lambda stack: not is_truncated(stack), hertz=499):
+        """Waits until all of a process's stacks are good: what it maps is read when it is first
+        sampled there, and its names come after that."""
+
+        def is_so():
+            stacks = self.record("-p", pid, "-d", 0.2, "-F", hertz, code=None)
+            return stacks and all(good(stack) for stack in stacks)
+
+        wait_until(is_so, SETTLE_SECONDS, f"process {pid}'s stacks to be whole")
 
 
 # ---- Pythons and workloads -----------------------------------------------------------------------
