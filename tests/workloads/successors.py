@@ -7,6 +7,9 @@
 
 To be run by `setarch -R`, without trampolines; the lives have them. A life calls itself PREFIX and
 its number, and its functions own_NUMBER_..., of which it makes enough to fill more than one arena.
+
+A life prints "settle NAME PID" and goes on with functions that it has had for a while, until there is
+a file NAME.go: what it ran first in its last moments would have no name for certain.
 """
 
 import ctypes
@@ -16,7 +19,9 @@ import time
 
 from life import named, spin
 
-LIFE_SECONDS = 0.6
+MAKE_SECONDS = 0.25  # of CPU time
+KEPT = 50  # functions that it goes on with
+LAST_SECONDS = 0.15
 EXECS = 4
 NOBODY = 65534
 PERF = ("-X", "perf")
@@ -34,14 +39,22 @@ def live(number):
     with open("/proc/self/comm", "w") as comm:
         comm.write(PREFIX + str(number))
     functions = []
-    end = time.monotonic() + LIFE_SECONDS
-    while time.monotonic() < end:
+    end = time.thread_time() + MAKE_SECONDS
+    while time.thread_time() < end:
         functions.append(named(f"own_{number}_{len(functions)}", number))
         call(functions[-1], 3)
-    # What is made last may be read together with what the next life writes: then nobody knows.
-    end += LIFE_SECONDS
-    while time.monotonic() < end:
-        for function in functions[:-20]:
+    settle(f"{PREFIX}{number}", functions[:KEPT])
+    end = time.thread_time() + LAST_SECONDS
+    while time.thread_time() < end:
+        for function in functions[:KEPT]:
+            call(function, 1)
+
+
+def settle(name, functions):
+    """Runs these until the test has seen that they have their names."""
+    print("settle", name, os.getpid(), flush=True)
+    while not os.path.exists(f"{name}.go"):
+        for function in functions:
             call(function, 1)
 
 
@@ -125,10 +138,8 @@ if sys.argv[1] == "life":
     if PREFIX.startswith("e") and life + 1 == EXECS:
         print("done", flush=True)
 else:
-    # So long that the daemon has the unwind tables of this Python.
-    until = time.monotonic() + 2
-    while time.monotonic() < until:
-        spin()
+    # Until the daemon has the unwind tables of this Python.
+    settle(PREFIX, [spin])
     if sys.argv[1] == "exec":
         start(0)
     reuse()
