@@ -22,7 +22,8 @@ Whatever a row says of itself, during the attack and after it:
 In `make test`, neighbouring rows that are `beside` others attack at the same time, up to BESIDE of
 them, and what is not said of one process is judged of all: their counters have risen by the sum. If
 any of it is wrong, that is a failure, and each of them attacks alone as well, to tell whose it is.
-In `make test-long` each row attacks alone, and those that take `long` do as well.
+In `make test-long` each row attacks alone, and those that take `long` do as well; and it records for
+as long as the rows say, `make test` for SHORT of that, at twice the rate.
 """
 
 import collections
@@ -59,9 +60,11 @@ READER_BUDGET = 32 * MIB
 WORKER_BUDGET = 384 * MIB
 TURN_USEC = 50000
 
-# A bystander's samples: enough that one without a name is not yet a failure.
-HERTZ = 499
+# A bystander's samples. It shares the CPUs with the attackers: there are some hundreds a recording.
+HERTZ = 499 if pyprof.LONG else 999
 NAMED = 0.999
+SHORT = 1 if pyprof.LONG else 0.6
+AFTER_SECONDS = 1  # how long it is recorded once the attack is over
 
 # Rows that attack at the same time: each leaves the bystander a share of the CPUs.
 BESIDE = 8
@@ -571,7 +574,7 @@ def run_rows(stage, rows):
                     attacks.remove((row, uid, attack))
             if not attacks:
                 return skipped
-            seconds = max(row.seconds for row, _uid, _attack in attacks)
+            seconds = SHORT * max(row.seconds for row, _uid, _attack in attacks)
             samples = judge_bystander(judgement, stage.record(seconds), "during")
             for row, _uid, attack in attacks:
                 if row.check:
@@ -579,7 +582,7 @@ def run_rows(stage, rows):
             judge_counters(judgement, stage, [row for row, _uid, _attack in attacks], before)
             for row, uid, attack in attacks:
                 judgement.add_of(row.title, judge_row, stage, row, uid, attack)
-        judge_bystander(judgement, stage.record(1), "after")
+        judge_bystander(judgement, stage.record(SHORT * AFTER_SECONDS), "after")
     finally:
         watch.stop()
         for _uid, row in rows:

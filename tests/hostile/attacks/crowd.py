@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A thousand processes, each with a perf map of another sort that is none, and a name: COUNT SECRET."""
+"""So many processes, each with a perf map of another sort that is none, and a name: COUNT SECRET."""
 
 import ctypes
 import os
