@@ -3,6 +3,8 @@
 
     covered.py KIND      prints "ready PID" of each process to look at, then works until it is killed
 
+Kinds that fork print "first PID" before, of the process that will, and wait for a line.
+
 It is no workload with a truth: what is asked is what pyprofd says about the process.
 """
 
@@ -21,8 +23,9 @@ def work():
     return total
 
 
-def outer():
-    return work()
+def outer(depth=10):
+    # So deep that a second of it has more frames than the interpreter's start.
+    return outer(depth - 1) if depth else work()
 
 
 def burst(seconds=0.03):
@@ -113,16 +116,34 @@ def child():
     spin()
 
 
-def children(method):
-    context = multiprocessing.get_context(method)
+def first(pid):
+    """Tells of the process that is to fork, and waits to be told that it is known."""
+    os.write(1, b"first %d\n" % pid)
+    sys.stdin.readline()
+
+
+def spawn():
+    child_of(multiprocessing.get_context("spawn"))
+
+
+def child_of(context):
     process = context.Process(target=child, daemon=True)
     process.start()
     process.join()
 
 
+def forkserver():
+    from multiprocessing import forkserver
+
+    forkserver.ensure_running()
+    first(forkserver._forkserver._forkserver_pid)
+    child_of(multiprocessing.get_context("forkserver"))
+
+
 def fork():
     """A forked child, on frames that ran before the fork, calling what ran before it."""
     outer()
+    first(os.getpid())
     if os.fork() == 0:
         child()
     os.wait()
@@ -146,6 +167,8 @@ def growing(rate):
 
 
 def asleep():
+    """It has run for a moment, and sleeps."""
+    burst(0.5)
     ready()
     time.sleep(600)
 
@@ -158,10 +181,10 @@ KINDS = {
     "subinterpreter": subinterpreter,
     "remedied": remedied,
     "asleep": asleep,
-    "growing": lambda: growing(40),
-    "growing slowly": lambda: growing(4),
-    "spawn": lambda: children("spawn"),
-    "forkserver": lambda: children("forkserver"),
+    "growing": lambda: growing(80),
+    "growing slowly": lambda: growing(8),
+    "spawn": spawn,
+    "forkserver": forkserver,
     "fork": fork,
     "persist": persist,
 }
