@@ -91,7 +91,7 @@ struct pp_walk {
 	__u32 zero; /* always 0, unknown to the verifier: searches start from it (see unwind.bpf.h)
 		     */
 	/* Of the process; and whose they are, and of which epoch: also the next sample's if that is
-	 * of the same life. 0: nobody's. */
+	 * of the same life. space_tgid 0: nobody's. */
 	__u32 gen, block, nr_mappings;
 	__u32 space_epoch, space_tgid, space_exec_id;
 	__u64 space_start_ns;
@@ -181,7 +181,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, PP_LAYOUTS_MAX);
 	__type(key, __u32);
-	__type(value, struct pp_layout);
+	__type(value, struct pp_layout_place);
 } layouts SEC(".maps");
 
 struct {

@@ -338,6 +338,12 @@ struct pp_layout {
 	__u16 coro_frame;      /* of a coroutine: its frame, in which frame_code is its code */
 };
 
+/* A place for a layout (map `layouts`). */
+struct pp_layout_place {
+	__u32 id; /* of what is in it, PP_LAYOUTS_MAX * n + the place's number; 0: nothing */
+	struct pp_layout layout;
+};
+
 /*
  * An interpreter in a process: its layout, and where a thread keeps the address of its thread
  * state. That is a word at a constant offset from its fsbase, or from what is at fsbase + block.
@@ -347,7 +353,7 @@ struct pp_interp {
 			    looked at. A thread in a sub-interpreter is found there. */
 	__s32 slot[2];	 /* the second is looked at where the first leads nowhere; 0: none */
 	__s32 block;	 /* 0: slots are relative to fsbase */
-	__u32 layout;	 /* number of the layout + 1; 0: no interpreter is known */
+	__u32 layout;	 /* id of the layout; 0: no interpreter is known */
 	__u64 code_type; /* of every code object, where frames are to be doubted; else 0 */
 	/* Address of the u32 that code objects get their numbers from, as they are made; 0: none.
 	 * With numbered_interp, only those of that interpreter. */
@@ -380,9 +386,9 @@ enum pp_filter {
 struct pp_set_conf {
 	__u32 filter; /* enum pp_filter */
 	__u32 pad;
-	/* Another with everything the daemon changes in `spaces` and `layouts` for one of those
-	 * processes: until then a CPU need not look the process of its last sample up again. The
-	 * same in all sets; never 0. */
+	/* Another with everything the daemon changes in `spaces` for one of those processes: until
+	 * then a CPU need not look the process of its last sample up again. The same in all sets.
+	 */
 	__u32 epochs[PP_EPOCHS];
 };
 /* Map `filter`, key: tgid. Bits of `tree` are inherited by children at fork. */
@@ -406,6 +412,7 @@ struct pp_kernel_name {
 #ifndef __bpf__
 _Static_assert(sizeof(struct pp_sample) == 88, "pp_sample");
 _Static_assert(sizeof(struct pp_layout) == 68, "pp_layout");
+_Static_assert(sizeof(struct pp_layout_place) == 72, "pp_layout_place");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");
 _Static_assert(sizeof(struct pp_mapping) == PP_MAPPING_WORDS * sizeof(__u32), "pp_mapping");
 _Static_assert(sizeof(struct pp_space) == 80, "pp_space");

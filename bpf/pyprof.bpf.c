@@ -281,19 +281,20 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct tas
 	return cs == USER32_CS ? PP_END_COMPAT : PP_END_ROOT;
 }
 
-/* Whether the process has an interpreter whose frames are known. */
+/* Whether the process has an interpreter whose frames are known. The id is looked at behind the
+ * copy: the place may be given to another layout meanwhile. */
 static __always_inline bool take_layout(struct pp_walk *w)
 {
-	__u32 number = w->chain.interp.layout - 1;
-	struct pp_layout *l;
+	__u32 id = w->chain.interp.layout, place = id % PP_LAYOUTS_MAX;
+	struct pp_layout_place *p;
 
-	if (!w->chain.interp.layout)
+	if (!id)
 		return false;
-	l = bpf_map_lookup_elem(&layouts, &number);
-	if (!l)
+	p = bpf_map_lookup_elem(&layouts, &place);
+	if (!p)
 		return false;
-	w->chain.layout = *l;
-	return true;
+	w->chain.layout = p->layout;
+	return *(volatile __u32 *)&p->id == id;
 }
 
 /* Whether BPF has a picture of this very life of the process. Looked at twice: where the daemon
@@ -306,7 +307,7 @@ static __always_inline bool enter_space(struct pp_walk *w, __u32 epoch)
 	if (w->space_epoch == epoch && w->space_tgid == tgid &&
 	    w->space_start_ns == w->sample.start_ns && w->space_exec_id == w->sample.exec_id)
 		return true;
-	w->space_epoch = 0;
+	w->space_tgid = 0;
 	space = bpf_map_lookup_elem(&spaces, &tgid);
 	if (!space || space->start_ns != w->sample.start_ns || space->exec_id != w->sample.exec_id)
 		return false;

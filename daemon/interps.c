@@ -4,10 +4,9 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "elf/object.h"
+#include "layouts.h"
 #include "presume.h"
-#include "proc/pylayout.h"
 #include "python/version.h"
-#include "trace/bpf.h"
 
 #include <string.h>
 
@@ -21,21 +20,6 @@ enum state {
 	ASKED,
 	KNOWN,
 	REFUSED,
-};
-
-/* Places for layouts that the processes of one user may fill. */
-#define LAYOUTS_A_USER_MAX 8
-
-/*
- * A layout that BPF has. What processes say of themselves may be false, and each may say another
- * thing: those that are known have places that none of them takes, no user gets more than a few,
- * and the others' are given away again.
- */
-struct layout {
-	struct pp_layout layout;
-	bool fixed;
-	uid_t uid; /* of the process that it came with */
-	uint32_t users;
 };
 
 /* pp_process.interp */
@@ -54,11 +38,10 @@ struct interp {
 };
 
 struct pp_interps {
-	struct pp_bpf *bpf;
 	struct pp_reader *reader;
 	sd_event_source *timer;
 	struct interp *due;
-	struct layout layouts[PP_LAYOUTS_MAX];
+	struct pp_layouts *layouts;
 	struct pp_presume *presume;
 	struct pp_interps_hooks hooks;
 	void *userdata;
@@ -73,22 +56,6 @@ struct request {
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata);
 
-static int fix_layouts(struct pp_interps *is)
-{
-	uint32_t nr = 0;
-	int r = 0;
-
-	for (unsigned int minor = 0; minor <= UINT8_MAX && r >= 0; minor++) {
-		struct layout *l = &is->layouts[nr];
-
-		if (!pp_pylayout_known(minor, &l->layout))
-			continue;
-		r = pp_bpf_put_layout(is->bpf, nr++, &l->layout);
-		l->fixed = true;
-	}
-	return r;
-}
-
 int pp_interps_new(struct pp_interps **ret, sd_event *event, struct pp_bpf *bpf,
 		   struct pp_reader *reader, const struct pp_interps_hooks *hooks, void *userdata)
 {
@@ -97,13 +64,12 @@ int pp_interps_new(struct pp_interps **ret, sd_event *event, struct pp_bpf *bpf,
 
 	if (!is)
 		return -ENOMEM;
-	is->bpf = bpf;
 	is->reader = reader;
 	is->hooks = *hooks;
 	is->userdata = userdata;
 	r = pp_presume_new(&is->presume);
 	if (r >= 0)
-		r = fix_layouts(is);
+		r = pp_layouts_new(&is->layouts, bpf);
 	if (r < 0)
 		return r;
 	r = sd_event_add_time_relative(event, &is->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC,
@@ -121,6 +87,7 @@ struct pp_interps *pp_interps_free(struct pp_interps *is)
 	if (!is)
 		return NULL;
 	pp_presume_free(is->presume);
+	pp_layouts_free(is->layouts);
 	sd_event_source_unref(is->timer);
 	free(is);
 	return NULL;
@@ -212,46 +179,13 @@ static void inspect_at(struct pp_interps *is, struct interp *in, uint64_t due_ns
 
 /* ---- Installing ------------------------------------------------------------------------------ */
 
-/* The number of a layout + 1, 0 where there is no room for another of this user. One that was not
- * there stays only if an entry gets it next. */
-static uint32_t install_layout(struct pp_interps *is, const struct pp_layout *layout, uid_t uid)
-{
-	uint32_t place = PP_LAYOUTS_MAX, taken = 0;
-
-	for (uint32_t i = 0; i < PP_LAYOUTS_MAX; i++) {
-		const struct layout *l = &is->layouts[i];
-
-		if (!l->fixed && !l->users)
-			place = MIN(place, i);
-		else if (!memcmp(&l->layout, layout, sizeof(*layout)))
-			return i + 1;
-		else
-			taken += !l->fixed && l->uid == uid;
-	}
-	if (place == PP_LAYOUTS_MAX || taken >= LAYOUTS_A_USER_MAX ||
-	    pp_bpf_put_layout(is->bpf, place, layout) < 0)
-		return 0;
-	is->layouts[place].layout = *layout;
-	is->layouts[place].uid = uid;
-	return place + 1;
-}
-
-/* The layout's number in an entry is another. */
-static void move_layout(struct pp_interps *is, uint32_t from, uint32_t to)
-{
-	if (to)
-		is->layouts[to - 1].users++;
-	if (from)
-		is->layouts[from - 1].users--;
-}
-
 static void set_entry(struct pp_interps *is, struct interp *in, const struct pp_interp *entry,
 		      const struct pp_code_runtime *runtime)
 {
 	if (!memcmp(&in->entry, entry, sizeof(*entry)) &&
 	    !memcmp(&in->runtime, runtime, sizeof(*runtime)))
 		return;
-	move_layout(is, in->entry.layout, entry->layout);
+	pp_layouts_move(is->layouts, in->entry.layout, entry->layout);
 	in->entry = *entry;
 	in->runtime = *runtime;
 	is->hooks.on_interp(is->userdata, in->process, entry->layout ? &in->runtime : NULL);
@@ -304,7 +238,7 @@ static void know(struct pp_interps *is, struct interp *in, const struct pp_inspe
 {
 	struct pp_interp entry = found->interp;
 
-	entry.layout = install_layout(is, &found->layout, in->process->ruid);
+	entry.layout = pp_layouts_get(is->layouts, &found->layout, in->process->ruid);
 	if (!entry.layout) {
 		in->answer = PP_INSPECT_LAYOUTS;
 		refuse(is, in);
@@ -314,7 +248,7 @@ static void know(struct pp_interps *is, struct interp *in, const struct pp_inspe
 	in->tries = 0;
 	set_entry(is, in, &entry, &found->runtime);
 	/* What is presumed outlasts the process, so its layout must. */
-	if (is->layouts[entry.layout - 1].fixed)
+	if (pp_layouts_is_fixed(is->layouts, entry.layout))
 		pp_presume_learn(is->presume, in->object, in->process, &in->what, &in->entry,
 				 &in->runtime);
 }
@@ -486,7 +420,7 @@ void pp_interps_gone(struct pp_interps *is, struct pp_process *p)
 	if (!in)
 		return;
 	leave_due(in);
-	move_layout(is, in->entry.layout, 0);
+	pp_layouts_move(is->layouts, in->entry.layout, 0);
 	free(in);
 	p->interp = NULL;
 }

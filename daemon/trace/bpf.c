@@ -108,16 +108,10 @@ static int open_and_load(struct pp_bpf *b, const struct pp_bpf_config *config)
  * stands for. */
 static void new_epoch(struct pp_bpf *b, unsigned int i)
 {
-	uint32_t epoch = b->sets[0].epochs[i] + 1 ?: 1;
+	uint32_t epoch = b->sets[0].epochs[i] + 1;
 
 	for (unsigned int set = 0; set < PP_SETS_MAX; set++)
 		__atomic_store_n(&b->sets[set].epochs[i], epoch, __ATOMIC_RELEASE);
-}
-
-static void new_epochs(struct pp_bpf *b)
-{
-	for (unsigned int i = 0; i < PP_EPOCHS; i++)
-		new_epoch(b, i);
 }
 
 static int map_memory(struct pp_bpf *b)
@@ -133,7 +127,6 @@ static int map_memory(struct pp_bpf *b)
 	if (!b->counts || !b->rules || !b->drain || !b->sets)
 		return -errno;
 	b->drain->tgid = (uint32_t)getpid();
-	new_epochs(b);
 	b->ring = ring_buffer__new(bpf_map__fd(skel->maps.ring), on_record, b, NULL);
 	return b->ring ? 0 : -errno;
 }
@@ -328,12 +321,24 @@ void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid)
 	pp_bpf_forget_space(b, pid);
 }
 
-int pp_bpf_put_layout(struct pp_bpf *b, uint32_t number, const struct pp_layout *layout)
+void pp_bpf_forget_rules(struct pp_bpf *b)
 {
-	int r = bpf_map_update_elem(bpf_map__fd(b->skel->maps.layouts), &number, layout, BPF_ANY);
+	const struct bpf_map *caches = b->skel->maps.caches;
+	_cleanup_free_ void *none = calloc(1, bpf_map__value_size(caches));
 
-	new_epochs(b);
-	return r;
+	for (unsigned int cpu = 0; none && cpu < b->cpus; cpu++)
+		(void)bpf_map_update_elem(bpf_map__fd(caches), &cpu, none, BPF_ANY);
+}
+
+int pp_bpf_put_layout(struct pp_bpf *b, uint32_t id, const struct pp_layout *layout)
+{
+	struct pp_layout_place none = { 0 }, place = { id, *layout };
+	int fd = bpf_map__fd(b->skel->maps.layouts), r;
+	uint32_t number = id % PP_LAYOUTS_MAX;
+
+	/* Nobody's first: who copies it while it changes finds that out by the id. */
+	r = bpf_map_update_elem(fd, &number, &none, BPF_ANY);
+	return r < 0 ? r : bpf_map_update_elem(fd, &number, &place, BPF_ANY);
 }
 
 int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *table)

@@ -61,8 +61,11 @@ void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid);
 /* What the space led to is no longer there, though BPF may remember it: where exec or exit removed
  * the space itself. */
 void pp_bpf_forget_space(struct pp_bpf *b, pid_t pid);
-/* A layout of interpreters' frames that spaces may refer to from now on. */
-int pp_bpf_put_layout(struct pp_bpf *b, uint32_t number, const struct pp_layout *layout);
+/* What CPUs remember of any generation is forgotten: they may be given out again. */
+void pp_bpf_forget_rules(struct pp_bpf *b);
+/* A layout of interpreters' frames that spaces may refer to by its id from now on. What was in the
+ * place of that id is no longer. */
+int pp_bpf_put_layout(struct pp_bpf *b, uint32_t id, const struct pp_layout *layout);
 /* For tables.c: the unwind store's maps. */
 int pp_bpf_put_table(struct pp_bpf *b, uint32_t slot, const struct pp_table *table);
 /* A chunk of the store, written through `words`; fd is the map. Returns 0 or a negative errno. */

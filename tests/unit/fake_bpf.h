@@ -28,6 +28,11 @@ static struct {
 		pid_t pid; /* 0: free */
 		struct pp_space space;
 	} spaces[FAKE_SPACES];
+	struct pp_layout_place layouts[PP_LAYOUTS_MAX];
+	/* What one CPU remembers of the process it sampled last; see enter_space in BPF. */
+	pid_t entered;
+	struct pp_space remembered;
+	unsigned int rules_forgotten;
 } fake;
 
 unsigned int pp_bpf_cpus(_unused_ const struct pp_bpf *b)
@@ -85,9 +90,9 @@ void pp_bpf_filter_clear(_unused_ struct pp_bpf *b, unsigned int set)
 		pp_bpf_filter_remove(b, set, fake.filter[i].pid);
 }
 
-int pp_bpf_put_table(_unused_ struct pp_bpf *b, uint32_t slot, const struct pp_table *table)
+int pp_bpf_put_table(_unused_ struct pp_bpf *b, uint32_t slot, const struct pp_table *t)
 {
-	fake.tables[slot] = *table;
+	fake.tables[slot] = *t;
 	return 0;
 }
 
@@ -126,7 +131,13 @@ static int fake_space(pid_t pid)
 	return -1;
 }
 
-int pp_bpf_put_space(_unused_ struct pp_bpf *b, pid_t pid, const struct pp_space *space)
+void pp_bpf_forget_space(_unused_ struct pp_bpf *b, pid_t pid)
+{
+	if (fake.entered == pid)
+		fake.entered = 0;
+}
+
+int pp_bpf_put_space(struct pp_bpf *b, pid_t pid, const struct pp_space *space)
 {
 	int i = fake_space(pid);
 
@@ -136,6 +147,7 @@ int pp_bpf_put_space(_unused_ struct pp_bpf *b, pid_t pid, const struct pp_space
 		return -E2BIG;
 	fake.spaces[i].pid = pid;
 	fake.spaces[i].space = *space;
+	pp_bpf_forget_space(b, pid);
 	return 0;
 }
 
@@ -148,16 +160,32 @@ bool pp_bpf_get_space(_unused_ const struct pp_bpf *b, pid_t pid, struct pp_spac
 	return i >= 0;
 }
 
-void pp_bpf_forget_space(_unused_ struct pp_bpf *b, _unused_ pid_t pid)
+void pp_bpf_forget_rules(_unused_ struct pp_bpf *b)
 {
+	fake.rules_forgotten++;
 }
 
-void pp_bpf_drop_space(_unused_ struct pp_bpf *b, pid_t pid)
+int pp_bpf_put_layout(_unused_ struct pp_bpf *b, uint32_t id, const struct pp_layout *layout)
+{
+	fake.layouts[id % PP_LAYOUTS_MAX] = (struct pp_layout_place){ id, *layout };
+	return 0;
+}
+
+void pp_bpf_drop_space(struct pp_bpf *b, pid_t pid)
 {
 	int i = fake_space(pid);
 
 	if (i >= 0)
 		fake.spaces[i].pid = 0;
+	pp_bpf_forget_space(b, pid);
+}
+
+/* What a walk of the process goes by; nr_mappings 0: by nothing. */
+static inline struct pp_space fake_enter(pid_t pid)
+{
+	if (fake.entered != pid && pp_bpf_get_space(NULL, pid, &fake.remembered))
+		fake.entered = pid;
+	return fake.entered == pid ? fake.remembered : (struct pp_space){ 0 };
 }
 
 /* A word of the store. */

@@ -92,13 +92,6 @@ int pp_bpf_kernel_name(_unused_ struct pp_bpf *b, _unused_ uint64_t address,
 	return 0;
 }
 
-/* The linker takes what tells BPF of interpreters along. */
-int pp_bpf_put_layout(_unused_ struct pp_bpf *b, _unused_ uint32_t number,
-		      _unused_ const struct pp_layout *layout)
-{
-	return 0;
-}
-
 static struct pp_events events = { .frequency = 99 };
 
 int pp_events_new(struct pp_events **ret, _unused_ struct pp_bpf *bpf, _unused_ unsigned int set,
