@@ -370,7 +370,8 @@ __noinline __u32 find_rule(__u64 pc, __u32 leaf)
 		w->sample.end = PP_END_RULE;
 		return 0;
 	}
-	if (address < USER_ADDRESS_MAX)
+	/* What a leaf stands at in memory without a file may be written over, and nothing tells. */
+	if (address < USER_ADDRESS_MAX && (!leaf || (m && m->kind != PP_MAPPING_ANON)))
 		remember(w, cache, address, leaf, before, behind, rule);
 	return rule;
 }
