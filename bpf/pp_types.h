@@ -37,6 +37,7 @@ enum pp_end {
 	PP_END_COMPAT,	   /* 32-bit code */
 	PP_END_FP,	   /* the frame-pointer chain ended in no executable mapping */
 	PP_END_PYTHON,	   /* more Python frames than PP_PYTHON_FRAMES_MAX */
+	PP_END_REMAPPED,   /* made by the daemon: the code is newer than what the walk went by */
 	PP_END_MAX,
 };
 
@@ -139,7 +140,7 @@ struct pp_sample {
 	__u64 start_ns; /* the thread group leader's start, CLOCK_BOOTTIME */
 	__u32 tgid, tid;
 	__u32 exec_id;
-	__u32 cpu;
+	__u32 gen; /* of the address space it was walked in; 0: it was not */
 	__u16 nr_kernel, nr_python, nr_user;
 	__u8 set;	/* the sampling set whose event fired */
 	__u8 end;	/* enum pp_end */

@@ -359,11 +359,9 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->chain_ns = w->native_ns = 0;
 	w->sample.tgid = tgid;
 	w->sample.tid = (__u32)id;
-	w->sample.cpu = bpf_get_smp_processor_id();
+	w->sample.gen = 0;
 	w->sample.set = set;
-	w->sample.nr_kernel = 0;
-	w->sample.nr_python = 0;
-	w->sample.nr_user = 0;
+	w->sample.nr_kernel = w->sample.nr_python = w->sample.nr_user = 0;
 	w->sample.chain_end = PP_CHAIN_NONE;
 	w->sample.next_code = 0;
 	w->sample.gil = PP_GIL_NONE;
@@ -386,6 +384,7 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 		push_pc(w, w->pc, PP_WALKER_NONE);
 		return emit(w);
 	}
+	w->sample.gen = w->gen;
 	w->leaf = 1;
 	w->calls = 0;
 	w->window_len = 0;

@@ -48,8 +48,7 @@ static void on_mapping(void *userdata, struct pp_process *p, struct pp_map *map)
 	struct pp_manager *m = userdata;
 
 	pp_pythons_mapping(m->pythons, p, map);
-	if (map->seen_ns != p->scan_started_ns) /* else on_scanned follows */
-		pp_unwind_touch(m->unwind, p);
+	pp_unwind_mapped(m->unwind, p, map);
 	want_python(m, p);
 }
 
@@ -58,6 +57,7 @@ static void on_memory(void *userdata, struct pp_process *p, const struct pp_map 
 	struct pp_manager *m = userdata;
 
 	pp_pythons_memory(m->pythons, p, map);
+	pp_unwind_refresh(m->unwind, p);
 }
 
 static void on_scanned(void *userdata, struct pp_process *p)
@@ -67,9 +67,7 @@ static void on_scanned(void *userdata, struct pp_process *p)
 	for (size_t i = 0; i < pp_process_nr_maps(p); i++)
 		pp_pythons_mapping(m->pythons, p, &p->maps->maps[i]);
 	pp_pythons_scanned(p);
-	/* Thousands that sleep need no place in BPF: those that run ask for one. */
-	if (p->samples)
-		pp_unwind_touch(m->unwind, p);
+	pp_unwind_scanned(m->unwind, p);
 	want_python(m, p);
 }
 

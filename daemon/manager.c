@@ -442,6 +442,7 @@ struct pp_manager *pp_manager_free(struct pp_manager *m)
 	pp_sideband_free(m->sideband);
 	pp_bpf_free(m->bpf);
 	pp_buf_done(&m->early);
+	pp_buf_done(&m->cut);
 	free(m->per_cpu);
 	sd_event_unref(m->event);
 	free(m);

@@ -58,6 +58,7 @@ struct pp_manager {
 	uint64_t life_after_ns; /* none are taken before */
 	uint64_t up_to_ns;
 	struct pp_buf early; /* samples newer than the life-cycle records read so far */
+	struct pp_buf cut;   /* a sample without frames that are guesses */
 	size_t scans;	     /* with the reader */
 
 	uint64_t started_ns, second_ns, minute_ns, cpus_ns;

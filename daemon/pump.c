@@ -71,15 +71,39 @@ static void mend(struct pp_manager *m, struct pp_process *p, const struct pp_sam
 	}
 }
 
+/* The sample without what the walk went on to by the rules of code that is no longer there. NULL:
+ * no memory. */
+static const struct pp_sample *without_guesses(struct pp_manager *m, const struct pp_process *p,
+					       const struct pp_sample *s)
+{
+	uint32_t known = pp_unwind_known(p, s), nr_user = known + 1;
+	struct pp_sample *cut;
+	size_t size;
+
+	/* Where it has ended at such code by itself it says why. */
+	if (known == s->nr_user || (nr_user == s->nr_user && !pp_end_complete((enum pp_end)s->end)))
+		return s;
+	size = sizeof(*s) + sizeof(s->words[0]) * (pp_sample_words(s) - s->nr_user + nr_user);
+	m->cut.len = 0;
+	if (pp_buf_add(&m->cut, s, size) < 0)
+		return NULL;
+	cut = (void *)m->cut.data;
+	cut->nr_user = (uint16_t)nr_user;
+	cut->end = PP_END_REMAPPED;
+	return cut;
+}
+
 static void take_sample(struct pp_manager *m, const struct pp_sample *s)
 {
 	struct pp_process *p;
-	uint32_t node;
+	uint32_t node, set = s->set;
 
 	p = pp_processes_sample(m->processes, (pid_t)s->tgid, s->start_ns, s->exec_id, s->comm,
 				s->time_ns);
-	if (!p) {
-		pp_sessions_lose(m->sessions, s->set, 1);
+	if (p)
+		s = without_guesses(m, p, s);
+	if (!p || !s) {
+		pp_sessions_lose(m->sessions, set, 1);
 		return;
 	}
 	/* Who asked for a session waits for it: all there is, for whom it samples. */

@@ -4,6 +4,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/counters.h"
+#include "changes.h"
 #include "interps.h"
 #include "trace/bpf.h"
 #include "trace/tables.h"
@@ -27,10 +28,11 @@ struct block {
 struct installed {
 	struct block *block; /* NULL: none */
 	bool queued;	     /* in the list of processes to sync */
-	bool stale;	     /* the block no longer says what is known */
+	bool stale;	     /* the block no longer says what is known of the files */
 	bool wanted;	     /* its files' tables are wanted */
 	bool counted;	     /* BPF has its space, on the account of: */
 	uint32_t user;
+	struct pp_changes *changes; /* since it has a block; NULL: none */
 };
 
 int pp_unwind_new(struct pp_unwind **ret, struct pp_bpf *bpf, struct pp_processes *processes,
@@ -59,6 +61,7 @@ struct pp_unwind *pp_unwind_free(struct pp_unwind *u)
 	pp_tables_free(u->tables);
 	pp_holdings_done(&u->spaces);
 	pp_holdings_done(&u->blocks);
+	pp_u64map_done(&u->shared);
 	free(u->queue);
 	free(u);
 	return NULL;
@@ -108,6 +111,38 @@ void pp_unwind_refresh(struct pp_unwind *u, struct pp_process *p)
 	enqueue(u, p);
 }
 
+void pp_unwind_mapped(struct pp_unwind *u, struct pp_process *p, const struct pp_map *map)
+{
+	struct installed *in = p->unwind;
+	bool scanned = map->seen_ns == p->scan_started_ns;
+
+	if (!scanned) /* else pp_unwind_scanned follows */
+		enqueue(u, p);
+	/* What lies in memory without a file is unwound by its own bytes, whatever was there. */
+	if (!in || !in->block || (map->kind == PP_MAP_ANON && !map->replaces && !scanned))
+		return;
+	if (!in->changes)
+		in->changes = calloc(1, sizeof(*in->changes));
+	if (in->changes)
+		pp_changes_add(in->changes, map->start, map->end, map->seen_ns, u->gen);
+}
+
+void pp_unwind_scanned(struct pp_unwind *u, struct pp_process *p)
+{
+	const struct installed *in = p->unwind;
+
+	/* Thousands that sleep need no place in BPF: those that run ask for one. */
+	if (p->samples || (in && in->block))
+		enqueue(u, p);
+}
+
+uint32_t pp_unwind_known(const struct pp_process *p, const struct pp_sample *s)
+{
+	const struct installed *in = p->unwind;
+
+	return in && in->changes ? pp_changes_known(in->changes, s) : s->nr_user;
+}
+
 void pp_unwind_check(struct pp_unwind *u, struct pp_process *p, uint64_t now_ns)
 {
 	struct installed *in = installed_of(p);
@@ -124,7 +159,7 @@ void pp_unwind_want(struct pp_unwind *u, struct pp_process *p)
 	if (!in || in->wanted)
 		return;
 	in->wanted = true;
-	pp_unwind_touch(u, p);
+	enqueue(u, p);
 }
 
 /* ---- Blocks ---------------------------------------------------------------------------------- */
@@ -188,8 +223,7 @@ static void drop_space(struct pp_unwind *u, struct pp_process *p)
 	discount_space(u, in);
 	unref_block(u, in->block);
 	in->block = NULL;
-	in->stale = true;
-	pp_count(PP_C_spaces_evicted);
+	pp_u64map_done(&u->shared); /* it may have been the last to hold one of those */
 }
 
 /* Drops the largest block of who is to yield, where that is somebody else. */
@@ -211,8 +245,10 @@ static int yield_block(struct pp_unwind *u, uint32_t user, uint32_t words)
 	while ((p = pp_processes_next(u->processes, p))) {
 		const struct installed *in = p->unwind;
 
-		if (in && in->block == largest)
+		if (in && in->block == largest) {
 			drop_space(u, p);
+			pp_count(PP_C_spaces_evicted);
+		}
 	}
 	return -EAGAIN;
 }
@@ -235,6 +271,7 @@ static bool yield_spaces(struct pp_unwind *u, uint32_t user)
 			if (!in || !in->counted || in->user != yields || (p->samples && !sampled))
 				continue;
 			drop_space(u, p);
+			pp_count(PP_C_spaces_evicted);
 			dropped++;
 		}
 	}
@@ -242,17 +279,69 @@ static bool yield_spaces(struct pp_unwind *u, uint32_t user)
 }
 
 /*
+ * A generation that nobody has had. When all have been given out, which takes days of nothing but
+ * new blocks, it begins anew: without a block that has one from before, and without a rule that was
+ * remembered under one. Who is sampled is described again.
+ */
+static uint32_t new_generation(struct pp_unwind *u)
+{
+	struct pp_process *p = NULL;
+
+	if (++u->gen)
+		return u->gen;
+	while ((p = pp_processes_next(u->processes, p))) {
+		struct installed *in = p->unwind;
+
+		if (!in)
+			continue;
+		if (in->block)
+			drop_space(u, p);
+		free(in->changes);
+		in->changes = NULL;
+	}
+	pp_bpf_forget_rules(u->bpf);
+	return ++u->gen;
+}
+
+/*
  * A block has a generation of its own, and rules that BPF found by one block are not used under
- * another. What changes rules, and how it comes to a new block or another identity:
- *   - a mapping over an old range: dlclose and dlopen at one address, MAP_FIXED, code made
- *     executable: the side-band's record (on_mapping). munmap is not reported and need not be: what
- *     is known of an address matters again when something is mapped there;
- *   - records lost, or a walk that ends in no mapping: a scan that finds others (dirty);
- *   - a file's table is loaded, or evicted: everybody who maps the file (touch_mappers);
- *   - an exec: BPF drops the space at once, and its identity is another's (on_exec in BPF);
- *   - a pid that is used again: the start time is a part of the identity.
- * A fork's child has its parent's memory, and so its block and generation until one of them
- * changes. Between a record and the new block, some ms, walks still go by the old one.
+ * another. What changes the rules of a process's code, what then makes them new, and which test
+ * fails where that alone is left out (R: accuracy/test_remapped, G: unit/test_generations):
+ *
+ *   a file is mapped over another, or where one was unmapped (dlclose, dlopen)
+ *	the record: dirty (pp_process_enter)			R over, again
+ *	until BPF has the new block: the stack is cut (changes.h) R over, again
+ *   the same while records are lost, found by a scan
+ *	dirty (merge_maps)					G a_scan_finds_others
+ *   memory without a file is mapped again, or made writable and executable again (JITs)
+ *	dirty (renew_memory)					R memory, G memory_is_told_again
+ *   code in it is written over, which nothing tells
+ *	BPF keeps no rule of a leaf there (find_rule)		R writes
+ *   a fork before the parent's change has come to a new block
+ *	stale (pp_unwind_forked)				R forks
+ *   a mapping's file is identified, loaded, found to have no table
+ *	stale (on_object, pp_unwind_loaded)			G a_file_is_identified,
+ *			a_table_is_loaded, a_file_turns_out_to_have_none
+ *   its table makes way for another, comes when there is room
+ *	stale (pp_unwind_evict, pp_unwind_install_waiting)	G a_table_is_evicted, a_table_waits
+ *   any of these: the process that a CPU sampled last is looked up again
+ *	epoch (pp_bpf_forget_space)				R over, G a_space_is_dropped,
+ *			a_space_is_gone_already
+ *   an exec; a pid that is used again: before the daemon hears of it
+ *	the identity that a CPU compares (enter_space)		R execs, pids
+ *   all generations have been given out
+ *	new_generation						G generations_begin_anew
+ *   a layout's place becomes another's
+ *	its id (layouts.h)					G a_layout_s_place_is_given_away
+ *
+ * No change: munmap, which is not reported (what is known of an address matters again when
+ * something is mapped there); a thread's number used again, as nothing is kept by it; a fork, whose
+ * child has its parent's memory, and so its block and generation, until one of them changes.
+ *
+ * Not seen: code moved over other code by mremap, which is not reported, until the next scan; the
+ * file of a mapping written in place; a trampoline written over by a JIT's code that has a return
+ * address in the same place, where memory is writable and executable at once. From the record on
+ * that memory is mapped again until the new block, some ms, such an address has the old rule.
  */
 static int make_block(struct pp_unwind *u, const struct pp_process *p, struct block **ret)
 {
@@ -276,19 +365,18 @@ static int make_block(struct pp_unwind *u, const struct pp_process *p, struct bl
 	(void)pp_holdings_add(&u->blocks, b->user, n * PP_MAPPING_WORDS);
 	b->refs = 1;
 	b->nr = (uint32_t)n;
-	b->gen = ++u->gen ?: ++u->gen;
+	b->gen = new_generation(u);
 	b->made_ns = pp_now_ns();
 	*ret = TAKE_PTR(b);
 	return 0;
 }
 
-/* The process's block as things are now; shared: the blocks made in this sync, by the array of
- * mappings that processes have in common since a fork. */
-static int renew_block(struct pp_unwind *u, struct pp_process *p, struct pp_u64map *shared)
+/* The process's block as things are now. */
+static int renew_block(struct pp_unwind *u, struct pp_process *p)
 {
 	struct installed *in = p->unwind;
 	uint64_t key = (uintptr_t)p->maps;
-	struct block *b = p->maps->refs > 1 ? pp_u64map_get_ptr(shared, key) : NULL;
+	struct block *b = p->maps->refs > 1 ? pp_u64map_get_ptr(&u->shared, key) : NULL;
 	int r;
 
 	if (b) {
@@ -298,7 +386,7 @@ static int renew_block(struct pp_unwind *u, struct pp_process *p, struct pp_u64m
 		if (r < 0)
 			return r;
 		if (p->maps->refs > 1)
-			(void)pp_u64map_put_ptr(shared, key, b);
+			(void)pp_u64map_put_ptr(&u->shared, key, b);
 	}
 	unref_block(u, in->block);
 	in->block = b;
@@ -361,8 +449,7 @@ static void want_files(struct pp_unwind *u, struct pp_process *p)
 	}
 }
 
-static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_to_ns,
-			 struct pp_u64map *shared)
+static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_to_ns)
 {
 	struct installed *in = p->unwind;
 	struct pp_space space = { 0 };
@@ -378,7 +465,7 @@ static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_
 	if (r < 0)
 		return;
 	if (p->dirty || in->stale || !in->block)
-		r = renew_block(u, p, shared);
+		r = renew_block(u, p);
 	if (r < 0) {
 		withdraw(u, p, &space);
 		pp_unwind_touch(u, p); /* there may be room next time */
@@ -402,7 +489,6 @@ static void sync_process(struct pp_unwind *u, struct pp_process *p, uint64_t up_
 void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns)
 {
 	uint64_t start_ns = pp_now_ns(), now_ns = start_ns;
-	struct pp_u64map shared = { 0 };
 	size_t n, i;
 
 	pp_unwind_install_waiting(u);
@@ -412,9 +498,9 @@ void pp_unwind_sync(struct pp_unwind *u, uint64_t up_to_ns)
 		struct pp_process *p = pp_processes_by_id(u->processes, u->queue[i].process);
 
 		if (p && p->unwind)
-			sync_process(u, p, up_to_ns, &shared);
+			sync_process(u, p, up_to_ns);
 	}
-	pp_u64map_done(&shared);
+	pp_u64map_done(&u->shared);
 	u->nr_queue -= i;
 	if (u->nr_queue)
 		memmove(u->queue, u->queue + i, u->nr_queue * sizeof(*u->queue));
@@ -440,9 +526,10 @@ void pp_unwind_forked(struct pp_unwind *u, struct pp_process *parent, struct pp_
 	to->block = from->block;
 	if (to->block) {
 		to->block->refs++;
-		child->dirty = false; /* the block says it all, but for what is stale */
 		count_space(u, child);
 	}
+	if (from->changes && (to->changes = malloc(sizeof(*to->changes))))
+		*to->changes = *from->changes;
 	enqueue(u, child);
 }
 
@@ -474,6 +561,7 @@ void pp_unwind_gone(struct pp_unwind *u, struct pp_process *p)
 		return;
 	discount_space(u, in);
 	unref_block(u, in->block);
+	free(in->changes);
 	free(in);
 	p->unwind = NULL;
 }

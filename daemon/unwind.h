@@ -12,6 +12,7 @@
 
 struct pp_unwind;
 struct pp_bpf;
+struct pp_sample;
 
 int pp_unwind_new(struct pp_unwind **ret, struct pp_bpf *bpf, struct pp_processes *processes,
 		  size_t budget_bytes);
@@ -20,8 +21,15 @@ PP_DEFINE_CLEANUP(struct pp_unwind *, pp_unwind_free)
 /* The files object is made after this one: it calls back into it. */
 void pp_unwind_set_files(struct pp_unwind *u, struct pp_files *files);
 
-/* The process's mappings, or what is known of their files, changed. */
+/* What is known of the files that the process maps changed. */
 void pp_unwind_touch(struct pp_unwind *u, struct pp_process *p);
+/* A mapping is new or changed (and so the process is `dirty`). */
+void pp_unwind_mapped(struct pp_unwind *u, struct pp_process *p, const struct pp_map *map);
+/* A scan was merged. */
+void pp_unwind_scanned(struct pp_unwind *u, struct pp_process *p);
+/* How many of the sample's user frames were unwound by the rules of the code that was there: all,
+ * or those before the first in code mapped anew that BPF had not been told of (changes.h). */
+uint32_t pp_unwind_known(const struct pp_process *p, const struct pp_sample *s);
 /* What BPF is told of the process beside its mappings changed (interps.h). */
 void pp_unwind_refresh(struct pp_unwind *u, struct pp_process *p);
 /* A walk found the process wanting, though more is known of it: what BPF has is seen to, at most

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/holdings.h"
+#include "base/u64map.h"
 #include "trace/tables.h"
 #include "unwind.h"
 
@@ -30,7 +31,10 @@ struct pp_unwind {
 	uint64_t slot_used_ns[PP_TABLES_MAX]; /* scratch of evict() */
 	uint32_t slot_user[PP_TABLES_MAX];    /* the same */
 	struct pp_holdings spaces, blocks;    /* of users: address spaces in BPF, words of blocks */
-	struct pp_queued *queue;	      /* processes to sync, first come first */
+	/* Blocks made in the sync in progress, by the array of mappings that processes have in
+	 * common since a fork. */
+	struct pp_u64map shared;
+	struct pp_queued *queue; /* processes to sync, first come first */
 	size_t nr_queue, queue_cap;
 	struct pp_waiting waiting[PP_WAITING_MAX];
 	size_t nr_waiting;

@@ -86,7 +86,6 @@ static int apply_fork(struct pp_processes *t, const struct pp_life *life)
 	child->fsuid = parent->fsuid;
 	child->dumpable = parent->dumpable;
 	child->maps_known = parent->maps_known;
-	child->dirty = true;
 	pp_process_share_maps(parent, child);
 	if (t->hooks.on_fork)
 		t->hooks.on_fork(t->userdata, parent, child);
@@ -177,7 +176,6 @@ static void revive(struct pp_process *p)
 	p->leader_gone = true;
 	p->exit_ns = 0;
 	p->nr_threads = 0;
-	p->dirty = true;
 }
 
 static int apply_mmap(struct pp_processes *t, const struct pp_life *life)

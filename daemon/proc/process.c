@@ -237,6 +237,17 @@ static bool is_known(struct pp_process *p, const struct pp_map *map)
 	return false;
 }
 
+/* Memory that is told again was given back meanwhile, or written to: other code may be there, and
+ * who shared the array since a fork has the old one. */
+static int renew_memory(struct pp_process *p)
+{
+	int r = own_maps(p, 0);
+
+	if (r >= 0)
+		p->dirty = true;
+	return r;
+}
+
 int pp_process_enter(struct pp_process *p, struct pp_map *map, struct pp_map **ret)
 {
 	struct pp_map pieces[3], *maps;
@@ -245,8 +256,9 @@ int pp_process_enter(struct pp_process *p, struct pp_map *map, struct pp_map **r
 
 	*ret = NULL;
 	if (is_known(p, map)) {
+		r = map->kind == PP_MAP_ANON ? renew_memory(p) : 0;
 		pp_map_drop(p->table, map);
-		return 0;
+		return r;
 	}
 	widen_over_neighbours(p->maps, map);
 	i = j = pp_maps_search(p->maps, map->start);
@@ -265,7 +277,9 @@ int pp_process_enter(struct pp_process *p, struct pp_map *map, struct pp_map **r
 	}
 	maps = p->maps->maps;
 	for (size_t k = i; k < j; k++)
-		if (!map->object && maps[k].object && same_origin(&maps[k], map)) {
+		if (!same_origin(&maps[k], map)) {
+			map->replaces = true;
+		} else if (!map->object && maps[k].object) {
 			map->object = maps[k].object;
 			if (p->table->hooks.object_ref)
 				p->table->hooks.object_ref(p->table->userdata, map->object);

@@ -33,6 +33,7 @@ struct pp_map {
 	struct pp_atom *path;
 	void *object; /* slot for upper rooms: whatever they know about the file */
 	enum pp_map_kind kind;
+	bool replaces; /* when it came something else was known there */
 };
 
 /* Sorted by address, without overlaps. A child shares its parent's until one of them changes. */
@@ -75,7 +76,7 @@ struct pp_process {
 	struct pp_atom *exe, *unit, *slice, *container, *pod; /* NULL: none, or not known */
 
 	struct pp_maps *maps; /* NULL: none known */
-	bool dirty;	      /* maps changed; whoever installs them clears it */
+	bool dirty;	      /* maps, or code in them; whoever installs them clears it */
 	bool maps_known;      /* maps are complete: followed from birth or exec, or scanned */
 
 	bool scanned; /* facts above were read from /proc in this life */

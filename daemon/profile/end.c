@@ -17,6 +17,7 @@ static const char *const texts[] = {
 	[PP_END_COMPAT] = "32-bit code",
 	[PP_END_FP] = "frame pointers broken",
 	[PP_END_PYTHON] = "more than 1024 Python frames",
+	[PP_END_REMAPPED] = "code just mapped anew",
 };
 _Static_assert(ARRAY_SIZE(texts) == PP_END_MAX, "every end has its text");
 

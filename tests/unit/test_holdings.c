@@ -1,52 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What is bounded for all and filled by one user: others still get what they need of it. */
 #include "base/holdings.h"
-#include "unwind.h"
 
 #include "base/counters.h"
-#include "base/fd.h"
-#include "elf/object.h"
-#include "elf/table.h"
-#include "interps.h"
-#include "trace/tables.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-#include <cmocka.h>
-
-#include "fake_bpf.h"
+#include "unwind_world.h"
 
 #define BOB  1007
 #define EVE  1008
 #define PAGE 4096ULL
-/* One chunk for tables and mappings, of which mappings may have half. */
-#define BUDGET	  (PP_CHUNK_WORDS * sizeof(uint32_t))
-#define SETTLE_US 110000 /* trace/tables.c: what was dropped is not reused at once */
-
-/* ---- What unwind.c knows of the files, and of interpreters --------------------------------------
- */
-
-static struct pp_objects *objects;
-
-struct pp_objects *pp_files_objects(_unused_ struct pp_files *f)
-{
-	return objects;
-}
-
-void pp_files_want(_unused_ struct pp_files *f, _unused_ struct pp_process *p,
-		   _unused_ struct pp_map *map)
-{
-}
-
-void pp_files_want_load(_unused_ struct pp_files *f, _unused_ struct pp_object *o)
-{
-}
-
-struct pp_interp pp_interps_entry(_unused_ const struct pp_process *p)
-{
-	return (struct pp_interp){ 0 };
-}
 
 /* ---- Fixture ------------------------------------------------------------------------------------
  */
@@ -204,31 +166,14 @@ static void test_blocks(_unused_ void **state)
 	assert_int_equal(pp_counters[PP_C_spaces_evicted], evicted);
 }
 
-/* An object whose table takes a sixteenth of the budget, with rules of its own. */
+/* A file of the user's, with a table. */
 static struct pp_object *load(uint32_t user, uint64_t now_ns)
 {
 	static uint64_t number;
-	_cleanup_cfi_ struct pp_cfi cfi = { .start = 0x1000 };
-	_cleanup_buf_ struct pp_buf image = { 0 };
-	_cleanup_close_ int fd = -1;
-	struct pp_file_key key = { .ino = ++number };
-	struct pp_object *o;
+	struct pp_object *o = file_of(++number, now_ns);
 
-	for (uint64_t i = 0; i < BUDGET / 16 / sizeof(uint32_t); i++)
-		assert_return_code(
-			pp_cfi_add_row(&cfi, 0x1000 + i, PP_RULE(PP_RULE_RSP, 1 + i % 2, 0)), 0);
-	assert_return_code(pp_table_build(&image, &cfi), 0);
-	fd = pp_memfd_sealed("table", image.data, image.len);
-	assert_true(fd >= 0);
-	assert_return_code(pp_objects_get(objects, &key, "/file", now_ns, &o), 0);
-	o->state = PP_OBJECT_READY;
-	o->has_table = true;
 	pp_object_use(o, user, now_ns);
-	pp_unwind_loaded(unwind, o, fd);
-	for (int i = 0; i < 4 && o->table < 0; i++) {
-		usleep(SETTLE_US);
-		sync_all();
-	}
+	give_table(unwind, o);
 	return o;
 }
 
