@@ -309,8 +309,9 @@ static uint32_t new_generation(struct pp_unwind *u)
  * fails where that alone is left out (R: accuracy/test_remapped, G: unit/test_generations):
  *
  *   a file is mapped over another, or where one was unmapped (dlclose, dlopen)
- *	the record: dirty (pp_process_enter)			R over, again
- *	until BPF has the new block: the stack is cut (changes.h) R over, again
+ *	dirty (pp_process_enter)				G a_file_is_mapped_over
+ *	the new block's generation				R over, again
+ *	until BPF has that block: the stack is cut (changes.h)	R over, again
  *   the same while records are lost, found by a scan
  *	dirty (merge_maps)					G a_scan_finds_others
  *   memory without a file is mapped again, or made writable and executable again (JITs)
@@ -318,9 +319,9 @@ static uint32_t new_generation(struct pp_unwind *u)
  *   code in it is written over, which nothing tells
  *	BPF keeps no rule of a leaf there (find_rule)		R writes
  *   a fork before the parent's change has come to a new block
- *	stale (pp_unwind_forked)				R forks
+ *	stale (pp_unwind_forked)			G a_fork_comes_before_the_block
  *   a mapping's file is identified, loaded, found to have no table
- *	stale (on_object, pp_unwind_loaded)			G a_file_is_identified,
+ *	stale (pp_unwind_touch, pp_unwind_loaded)		G a_file_is_identified,
  *			a_table_is_loaded, a_file_turns_out_to_have_none
  *   its table makes way for another, comes when there is room
  *	stale (pp_unwind_evict, pp_unwind_install_waiting)	G a_table_is_evicted, a_table_waits
@@ -333,6 +334,8 @@ static uint32_t new_generation(struct pp_unwind *u)
  *	new_generation						G generations_begin_anew
  *   a layout's place becomes another's
  *	its id (layouts.h)					G a_layout_s_place_is_given_away
+ *
+ * What a walk finds wanting is made again after a second whatever it is (pp_unwind_check).
  *
  * No change: munmap, which is not reported (what is known of an address matters again when
  * something is mapped there); a thread's number used again, as nothing is kept by it; a fork, whose

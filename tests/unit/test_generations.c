@@ -124,6 +124,38 @@ static void scan(struct pp_process *p, const char *maps)
 /* ---- Mappings ----------------------------------------------------------------------------------
  */
 
+static void a_file_is_mapped_over(_unused_ void **state)
+{
+	uint32_t gen;
+
+	start(10, FILE1);
+	gen = gen_of(10);
+	do_mmap(10, A, PAGES, 0, FILE2, "/file", 3);
+	sync_all();
+	assert_int_not_equal(gen_of(10), gen);
+	gen = gen_of(10);
+	do_mmap(10, A, PAGES, 0, 0, "//anon", 4);
+	sync_all();
+	assert_int_not_equal(gen_of(10), gen);
+	assert_int_equal(mapping_of(10, 0)->kind, PP_MAPPING_ANON);
+}
+
+/* BPF has given the child what the parent had, which is out of date already. */
+static void a_fork_comes_before_the_block(_unused_ void **state)
+{
+	uint32_t gen;
+
+	start(10, FILE1);
+	gen = gen_of(10);
+	do_mmap(10, A, PAGES, 0, FILE2, "/file", 3);
+	do_fork(10, 11, 5);
+	of(11)->start_ns = 2;
+	of(11)->exec_id = 1;
+	sync_all();
+	assert_int_not_equal(gen_of(11), gen);
+	assert_int_equal(gen_of(11), gen_of(10)); /* the same memory still */
+}
+
 /* Records were lost: also of a process that no sample was taken of since its fork. */
 static void a_scan_finds_others(_unused_ void **state)
 {
@@ -428,6 +460,8 @@ static void walks_by_what_was_there(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(a_file_is_mapped_over),
+		TEST(a_fork_comes_before_the_block),
 		TEST(a_scan_finds_others),
 		TEST(memory_is_told_again),
 		TEST(a_table_is_loaded),
