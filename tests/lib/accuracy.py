@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the accuracy programs share: workloads recorded at 999 Hz, each sample judged.
+"""What the accuracy programs share: workloads recorded, each sample judged.
 
 A sample is right if its stack reaches the thread's root and its Python frames are, all of them
 and in order, a chain that the program can have (see truth.py). At least 99.9% must be; none may be
 wrong. The first 100 ms of each process are left out. A table of all figures ends the output.
 
-`make test` records for a second, and half of the cells. Of the CPythons that have trampolines, each
-workload runs on two with them (test_python) and on the two others without (test_interp), so between
-them every workload runs on every version; of the older ones it runs on two. Which two goes through
-all pairs of versions from workload to workload, so every version has about half of the workloads of
-each program. `make test-long`, and a version or workload named as an argument, run all cells for
-longer.
+`make test` records for some half a second at 1999 Hz: a thousand samples, of which one may be cut. It
+has half of the cells. Of the CPythons that have trampolines, each workload runs on two with them
+(test_python) and on the two others without (test_interp), so between them every workload runs on
+every version; of the older ones it runs on two. Which two goes through all pairs of versions from
+workload to workload, so every version has about half of the workloads of each program.
+`make test-long` runs all cells for longer at 999 Hz; a version or workload named as an argument has
+all of its cells run as long.
 """
 
 import concurrent.futures
@@ -21,8 +22,8 @@ import time
 import pyprof
 import truth
 
-HERTZ = 999
-SHORT_SECONDS = 1
+HERTZ = 999 if pyprof.LONG else 1999
+SHORT_SECONDS = 0.6
 SHORT_SAMPLES_MIN = 600
 RECORDINGS_MAX = 8  # a busy machine gives a workload less than a CPU
 PERCENT_MIN = 99.9
