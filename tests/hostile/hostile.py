@@ -22,6 +22,7 @@ Whatever a row says of itself, during the attack and after it:
 In `make test`, neighbouring rows that are `beside` others attack at the same time, up to BESIDE of
 them, and what is not said of one process is judged of all: their counters have risen by the sum. If
 any of it is wrong, that is a failure, and each of them attacks alone as well, to tell whose it is.
+Programs whose attackers leave the CPUs and the daemon's worker to others run beside each other.
 In `make test-long` each row attacks alone, and those that take `long` do as well; and it records for
 as long as the rows say, `make test` for SHORT of that, at twice the rate.
 """
@@ -62,6 +63,7 @@ TURN_USEC = 50000
 
 # A bystander's samples. It shares the CPUs with the attackers: there are some hundreds a recording.
 HERTZ = 499 if pyprof.LONG else 999
+SAMPLES_MIN = 10
 NAMED = 0.999
 SHORT = 1 if pyprof.LONG else 0.6
 AFTER_SECONDS = 1  # how long it is recorded once the attack is over
@@ -69,10 +71,14 @@ AFTER_SECONDS = 1  # how long it is recorded once the attack is over
 # Rows that attack at the same time: each leaves the bystander a share of the CPUs.
 BESIDE = 8
 
+PATIENCE_SECONDS = 60  # until the daemon has come to what an attack laid out
 READY_SECONDS = 120  # an attack may have gigabytes to lay out first
 
+# Users; no system gives these numbers out. Programs that run at the same time have attackers of their
+# own: ATTACKERS is the first row's.
 BYSTANDER = 64000
-ATTACKERS = 64001  # the first row's user; no system gives these numbers out
+PROGRAMS = sorted(name for name in os.listdir(HERE) if name.startswith("test_"))
+ATTACKERS = 66001 + 1000 * PROGRAMS.index(os.path.basename(sys.argv[0]))
 AGAIN = 400  # further on: the user of a row that attacks once more, whose home is empty
 
 # What an attacker may use, beyond being one process among others.
@@ -330,8 +336,11 @@ class Stage:
         return found
 
     def record(self, seconds):
-        """The bystander's stacks, from now on."""
-        return self.daemon.record("-p", self.bystander.pid, "-d", seconds, "-F", HERTZ)
+        """The bystander's stacks, from now on; for longer if an attack leaves it no CPU."""
+        which = ("-p", self.bystander.pid)
+        return self.daemon.record(
+            *which, "-d", seconds, "-F", HERTZ, samples=SAMPLES_MIN, code=None
+        )
 
     def listed(self, pid):
         """What `ps` says of a process, {} if it is not there."""
@@ -362,7 +371,7 @@ def remove_groups(top):
             os.rmdir(top)
         return not os.path.exists(top)
 
-    pyprof.wait_until(gone, 10, "the end of what is in the control groups")
+    pyprof.wait_until(gone, PATIENCE_SECONDS, "the end of what is in the control groups")
 
 
 def reachable(command, stack, work):
@@ -414,7 +423,7 @@ def judge_bystander(judgement, stacks, when):
     samples = pyprof.samples_of(stacks)
     wrong = [stack for stack in stacks if not is_right(stack)]
     share = 1 - pyprof.samples_of(wrong) / max(samples, 1)
-    judgement.add(samples >= 10, f"bystander, {when}: only {samples} samples")
+    judgement.add(samples >= SAMPLES_MIN, f"bystander, {when}: only {samples} samples")
     judgement.add(
         share >= NAMED,
         f"bystander, {when}: {share:.2%} of {samples} samples right, not {NAMED:.1%}; wrong:\n  "
@@ -447,7 +456,7 @@ def judge_file(judgement, stage, row, uid):
 
     for condition, what in ((listed, "ps --json"), (diagnosed, "doctor --json"), (shown, "ps")):
         try:
-            pyprof.wait_until(condition, 20, f"{what} to say it")
+            pyprof.wait_until(condition, PATIENCE_SECONDS, f"{what} to say it")
         except Failed:
             judgement.add(False, f"{what} does not say: {row.file_problem}")
 
@@ -464,8 +473,9 @@ def judge_counters(judgement, stage, rows, before):
 
     try:
         pyprof.wait_until(
-            lambda: all(rise >= least[name] for name, rise in rose().items()), 30, "a rise"
-        )
+            lambda: all(rise >= least[name] for name, rise in rose().items()), PATIENCE_SECONDS,
+            "a rise",
+        )  # fmt: skip
     except Failed:
         judgement.add(False, f"counters rose by {rose()}, not {dict(least)}")
 
@@ -486,7 +496,9 @@ def judge_explanation(judgement, stage, row, attack):
         return stage.daemon.ctl("doctor", attack.pid, code=None)
 
     try:
-        pyprof.wait_until(lambda: row.problem in doctor().stdout, 20, "the explanation")
+        pyprof.wait_until(
+            lambda: row.problem in doctor().stdout, PATIENCE_SECONDS, "the explanation"
+        )
     except Failed:
         said = doctor()
         judgement.add(False, f"doctor says: {said.stdout}{said.stderr}")

@@ -128,7 +128,7 @@ class Groups:
 
     def __exit__(self, *_exception):
         for at in reversed(self.made):
-            pyprof.wait_until(lambda at=at: remove(at), 10, f"the end of what is in {at}")
+            pyprof.wait_until(lambda at=at: remove(at), 60, f"the end of what is in {at}")
         for at in self.own:
             libc.umount2(at.encode(), MNT_DETACH)
         self.work.__exit__()
