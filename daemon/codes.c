@@ -55,6 +55,7 @@ int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_stor
 	cs->store = store;
 	cs->hooks = *hooks;
 	cs->userdata = userdata;
+	pp_list_init(&cs->busy);
 	*ret = cs;
 	return 0;
 }
@@ -104,6 +105,7 @@ void pp_codes_gone(struct pp_codes *cs, struct pp_process *p)
 	if (c->older)
 		c->older->newer = c->newer;
 	pp_coded_give_up(cs, c);
+	pp_list_leave(&c->busy);
 	pp_code_cache_unref(c->cache);
 	free(c->pending);
 	pp_u64map_done(&c->waiting);
@@ -320,6 +322,7 @@ static int add_pending(struct pp_codes *cs, struct pp_coded *c, uint64_t key,
 	if (r < 0)
 		return r;
 	cs->nr_pending++;
+	pp_list_join(&cs->busy, &c->busy);
 	(void)pp_u64map_put(&c->waiting, key, c->nr_pending);
 	c->pending[c->nr_pending++] = *p;
 	return 0;

@@ -14,6 +14,9 @@
 
 /* How long after a process's end its cache is kept for samples that come late. */
 #define AFTERLIFE_NS (5 * NSEC_PER_SEC)
+/* There may be thousands of caches: they are measured only so often. What one grows by meanwhile is
+ * little, and what a copy adds is counted at once. */
+#define LOOK_NS (1 * NSEC_PER_SEC)
 
 /* What the interpreter calls the code that it runs beneath a class's __init__ (3.13 and later): a
  * frame in the chain, and no function's. */
@@ -306,13 +309,30 @@ static void bound_caches(struct pp_codes *cs)
 	}
 }
 
-void pp_codes_tick(struct pp_codes *cs, uint64_t now_ns)
+/* Whatever is known of a process that has ended goes after a while. */
+static void forget_dead(struct pp_codes *cs, uint64_t now_ns)
 {
-	bound_caches(cs);
-	for (struct pp_coded *c = cs->newest; c; c = c->older) {
-		pp_coded_serve(cs, c);
+	for (struct pp_coded *c = cs->newest; c; c = c->older)
 		if (!c->process->alive && c->cache && !c->asking && !c->nr_pending &&
 		    c->process->exit_ns + AFTERLIFE_NS < now_ns)
 			pp_coded_forget(c);
+}
+
+void pp_codes_tick(struct pp_codes *cs, uint64_t now_ns)
+{
+	struct pp_links *l = cs->busy.after;
+
+	if (now_ns >= cs->look_ns) {
+		cs->look_ns = now_ns + LOOK_NS;
+		bound_caches(cs);
+		forget_dead(cs, now_ns);
+	}
+	while (l != &cs->busy) {
+		struct pp_coded *c = container_of(l, struct pp_coded, busy);
+
+		l = l->after;
+		pp_coded_serve(cs, c);
+		if (!c->nr_pending)
+			pp_list_leave(&c->busy);
 	}
 }

@@ -4,6 +4,7 @@
 
 #include "base/counters.h"
 #include "base/holdings.h"
+#include "base/list.h"
 #include "codes.h"
 #include "proc/reader.h"
 #include "profile/store.h"
@@ -46,6 +47,7 @@ struct pp_coded {
 	/* Bytes of names that it may still have kept, as of refilled_ns. */
 	uint64_t allowance, refilled_ns;
 	struct pp_coded *older, *newer; /* all of them */
+	struct pp_links busy;		/* those that have something pending */
 };
 
 /*
@@ -71,10 +73,12 @@ struct pp_codes {
 	struct pp_codes_hooks hooks;
 	void *userdata;
 	struct pp_coded *newest;
+	struct pp_links busy;
+	uint64_t look_ns; /* when all are looked at again */
 	size_t nr_pending;
 	struct pp_holdings pending_of; /* user -> how many */
 	uint32_t sweeps;
-	size_t cache_bytes; /* as of the last tick, and copies since */
+	size_t cache_bytes; /* as of that look, and copies since */
 };
 
 /* Begins the cache anew; what is pending still gets its names. */

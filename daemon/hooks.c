@@ -76,7 +76,7 @@ static void on_process_exit(void *userdata, struct pp_process *p)
 	struct pp_manager *m = userdata;
 
 	pp_unwind_ended(m->unwind, p);
-	pp_pythons_exited(p);
+	pp_pythons_exited(m->pythons, p);
 	pp_sessions_exited(m->sessions, p);
 	pp_reader_forget(m->reader, p->pid);
 }

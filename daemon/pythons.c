@@ -25,6 +25,7 @@ int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_
 		return -ENOMEM;
 	ps->reader = reader;
 	ps->store = store;
+	pp_list_init(&ps->busy);
 	r = pp_perfmaps_new(&ps->maps, perfmaps_bytes);
 	if (r < 0)
 		return r;
@@ -45,8 +46,10 @@ static struct pp_python *get_python(struct pp_pythons *ps, struct pp_process *p)
 {
 	struct pp_python *py = p->python;
 
-	if (py)
+	if (py) {
+		pp_pythons_wake(ps, py);
 		return py;
+	}
 	py = calloc(1, sizeof(*py));
 	if (!py)
 		return NULL;
@@ -57,6 +60,7 @@ static struct pp_python *get_python(struct pp_pythons *ps, struct pp_process *p)
 		py->older->newer = py;
 	ps->newest = py;
 	p->python = py;
+	pp_pythons_wake(ps, py);
 	return py;
 }
 
@@ -72,6 +76,7 @@ void pp_pythons_gone(struct pp_pythons *ps, struct pp_process *p)
 		ps->newest = py->older;
 	if (py->older)
 		py->older->newer = py->newer;
+	pp_list_leave(&py->busy);
 	pp_pymap_free(py->pymap);
 	pp_pcs_done(&py->pcs, ps->store);
 	pp_close(py->fd);
@@ -180,6 +185,7 @@ void pp_pythons_forked(struct pp_pythons *ps, struct pp_process *parent, struct 
 	if (!from->pymap || to->pymap || pp_pymap_new(&to->pymap, ps->maps) < 0)
 		return;
 	(void)pp_pymap_fork(from->pymap, to->pymap, now_ns);
+	pp_pythons_wake(ps, from);
 }
 
 /* The next image may append to the same file: what is there now names nothing of its. */
@@ -189,6 +195,7 @@ void pp_pythons_execed(struct pp_pythons *ps, struct pp_process *old, struct pp_
 
 	if (!from || !from->pymap)
 		return;
+	pp_pythons_wake(ps, from);
 	to = get_python(ps, next);
 	if (!to || to->pymap || pp_pymap_new(&to->pymap, ps->maps) < 0) {
 		pp_pymap_exit(from->pymap, next->born_ns);
@@ -197,12 +204,14 @@ void pp_pythons_execed(struct pp_pythons *ps, struct pp_process *old, struct pp_
 	pp_pymap_exec(from->pymap, to->pymap, next->born_ns);
 }
 
-void pp_pythons_exited(struct pp_process *p)
+void pp_pythons_exited(struct pp_pythons *ps, struct pp_process *p)
 {
 	struct pp_python *py = p->python;
 
-	if (py && py->pymap)
-		pp_pymap_exit(py->pymap, p->exit_ns);
+	if (!py || !py->pymap)
+		return;
+	pp_pymap_exit(py->pymap, p->exit_ns);
+	pp_pythons_wake(ps, py);
 }
 
 /* ---- Frames ---------------------------------------------------------------------------------- */

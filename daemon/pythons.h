@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/list.h"
 #include "pcs.h"
 #include "proc/processes.h"
 #include "python/coverage.h"
@@ -52,6 +53,8 @@ struct pp_python {
 	uint64_t stub_pc; /* the latest seen in a trampoline; 0: none */
 	struct pp_examination exam;
 	struct pp_python *older, *newer; /* all of them */
+	struct pp_links busy;		 /* those for whom time does something */
+	uint64_t due_ns;		 /* when its map wants something; UINT64_MAX: nothing */
 };
 
 int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_store *store,
@@ -66,7 +69,7 @@ void pp_pythons_scanned(struct pp_process *p);
 void pp_pythons_forked(struct pp_pythons *ps, struct pp_process *parent, struct pp_process *child,
 		       uint64_t now_ns);
 void pp_pythons_execed(struct pp_pythons *ps, struct pp_process *old, struct pp_process *next);
-void pp_pythons_exited(struct pp_process *p);
+void pp_pythons_exited(struct pp_pythons *ps, struct pp_process *p);
 void pp_pythons_gone(struct pp_pythons *ps, struct pp_process *p);
 /* The worker read the interpreter's version in an object that p maps. */
 void pp_pythons_version(struct pp_pythons *ps, struct pp_process *p, uint32_t version);

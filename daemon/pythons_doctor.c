@@ -31,7 +31,7 @@ struct look {
 
 void pp_pythons_examine(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
 {
-	(void)ps;
+	pp_pythons_wake(ps, py);
 	if (py->pymap && !py->exam.reading) {
 		py->exam.reading = true;
 		py->exam.asked_ns = now_ns;
@@ -149,23 +149,27 @@ static bool reads_on(struct pp_pythons *ps, struct pp_python *py)
 	return py->exam.reading;
 }
 
+size_t pp_python_look_on(struct pp_pythons *ps, struct pp_python *py)
+{
+	size_t left = reads_on(ps, py);
+	int r = -EAGAIN;
+
+	if (!py->exam.wanted)
+		return left;
+	if (!py->process->alive)
+		r = -ESRCH;
+	else if (ps->examining < ASKING_MAX)
+		r = ask(ps, py);
+	/* The queue is full: later. Whoever hangs is not asked at all. */
+	py->exam.wanted = r == -EAGAIN || r == -ENOBUFS;
+	return left + py->exam.wanted;
+}
+
 size_t pp_pythons_examining(struct pp_pythons *ps)
 {
 	size_t left = 0;
 
-	for (struct pp_python *py = ps->newest; py; py = py->older) {
-		int r = -EAGAIN;
-
-		left += reads_on(ps, py);
-		if (!py->exam.wanted)
-			continue;
-		if (!py->process->alive)
-			r = -ESRCH;
-		else if (ps->examining < ASKING_MAX)
-			r = ask(ps, py);
-		/* The queue is full: later. Whoever hangs is not asked at all. */
-		py->exam.wanted = r == -EAGAIN || r == -ENOBUFS;
-		left += py->exam.wanted;
-	}
+	for (struct pp_python *py = ps->newest; py; py = py->older)
+		left += pp_python_look_on(ps, py);
 	return left + ps->examining;
 }

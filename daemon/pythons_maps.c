@@ -11,6 +11,8 @@
 
 /* How long after a process's end its map is kept for samples that come late. */
 #define AFTERLIFE_NS (5 * NSEC_PER_SEC)
+/* All are looked at so often, should anything have come of one that rests. */
+#define LOOK_NS (1 * NSEC_PER_SEC)
 
 /* A request to the reader. The process is referenced; its python lives as long. */
 struct request {
@@ -91,6 +93,7 @@ static void find_sharers(struct pp_pythons *ps, struct pp_python *py, const stru
 		    !pp_pymap_holds(other->pymap, key->dev, key->ino))
 			continue;
 		pp_pymap_share(other->pymap);
+		pp_pythons_wake(ps, other);
 		pp_pymap_share(py->pymap);
 	}
 }
@@ -128,6 +131,7 @@ static void on_perfmap(void *userdata, int error, const struct pp_perfmap_found 
 	int r;
 
 	py->asking = false;
+	pp_pythons_wake(rq->pythons, py);
 	if (error) {
 		refuse_map(py, reason_of(error), now_ns);
 	} else if (*fd < 0) {
@@ -164,6 +168,7 @@ static void on_data(void *userdata, int error, uint64_t size, const void *data, 
 	uint64_t now_ns = pp_now_ns();
 
 	py->asking = false;
+	pp_pythons_wake(rq->pythons, py);
 	if (error)
 		pp_pymap_failed(py->pymap, reason_of(error), now_ns);
 	else
@@ -198,6 +203,7 @@ void pp_pythons_serve(struct pp_pythons *ps, struct pp_python *py, uint64_t now_
 	int r;
 
 	pp_pymap_next(py->pymap, now_ns, &want);
+	py->due_ns = want.action == PP_PYMAP_NOTHING ? want.due_ns : now_ns;
 	if (want.action == PP_PYMAP_NOTHING)
 		return;
 	rq = request_new(ps, py->process);
@@ -242,11 +248,18 @@ static void look_why(struct pp_pythons *ps, struct pp_python *py, uint64_t now_n
 		pp_pythons_examine(ps, py, now_ns);
 }
 
-void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
+/* Whether time does nothing for it until something is asked or heard of it. */
+static bool rests(const struct pp_python *py)
 {
-	for (struct pp_python *py = ps->newest; py; py = py->older) {
-		if (!py->pymap)
-			continue;
+	if (py->exam.wanted || py->exam.reading)
+		return false;
+	return !py->pymap || (py->process->alive && !py->asking && !py->pcs.nr_pending &&
+			      py->due_ns == UINT64_MAX && pp_pymap_rests(py->pymap));
+}
+
+static void look_at(struct pp_pythons *ps, struct pp_python *py, uint64_t now_ns)
+{
+	if (py->pymap) {
 		pp_pymap_told(py->pymap, now_ns);
 		pp_pythons_settle(ps, py);
 		pp_pythons_serve(ps, py, now_ns);
@@ -254,5 +267,30 @@ void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
 		if (is_over(py, now_ns))
 			let_go(py);
 	}
-	(void)pp_pythons_examining(ps);
+	(void)pp_python_look_on(ps, py);
+	if (rests(py))
+		pp_list_leave(&py->busy);
+	else
+		pp_pythons_wake(ps, py);
+}
+
+void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
+{
+	struct pp_links *l = ps->busy.after, *last = ps->busy.before;
+	bool more = l != &ps->busy;
+
+	if (now_ns >= ps->look_ns) {
+		ps->look_ns = now_ns + LOOK_NS;
+		for (struct pp_python *py = ps->newest; py; py = py->older)
+			look_at(ps, py, now_ns);
+		return;
+	}
+	/* Who wakes another meanwhile puts it behind the last: for the next time. */
+	while (more) {
+		struct pp_python *py = container_of(l, struct pp_python, busy);
+
+		more = l != last;
+		l = l->after;
+		look_at(ps, py, now_ns);
+	}
 }

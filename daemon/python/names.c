@@ -232,7 +232,7 @@ static int file_add(struct pp_names *p, const struct pp_name *name, uint32_t has
 	r = array_grow(p, (void **)&p->files, p->nr_files, &p->cap_files, sizeof(*p->files));
 	if (r < 0)
 		return r;
-	r = bytes_new(p, 2 * VARINT_MAX + name->file_len, &ref, &start);
+	r = bytes_new(p, VARINT_MAX + VARINT_MAX + name->file_len, &ref, &start);
 	if (r < 0)
 		return r;
 	if (p->file_slots.len < PP_NAMES_FILES_INTERNED_MAX) {

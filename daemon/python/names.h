@@ -44,24 +44,24 @@ bool pp_names_full(const struct pp_names *p);
 
 /* Begin to fetch what looking for a file will need: first where it would be, then, after other
  * work, what is there. */
-void pp_names_prefetch(const struct pp_names *p, const struct pp_file_key *file);
-void pp_names_prefetch_file(const struct pp_names *p, const struct pp_file_key *file);
+void pp_names_prefetch(const struct pp_names *p, const struct pp_file_key *key);
+void pp_names_prefetch_file(const struct pp_names *p, const struct pp_file_key *key);
 
-/* Of all of these, file is the key of name's file, where it has one. */
+/* Of all of these, key is that of name's file, where it has one. */
 
 /* Appends. The base must just have been asked for the name, or its file is kept here again. Returns
  * 0, -ENOSPC (references run out) or -ENOMEM. */
-int pp_names_add(struct pp_names *p, const struct pp_name *name, const struct pp_file_key *file,
+int pp_names_add(struct pp_names *p, const struct pp_name *name, const struct pp_file_key *key,
 		 uint32_t *ret);
 /* Finds or, while the dictionary is not full, adds. Returns 0, -ENOENT (full, and not there),
  * -ENXIO (full, and not even its file is there), -ENOSPC or -ENOMEM. */
-int pp_names_intern(struct pp_names *p, const struct pp_name *name, const struct pp_file_key *file,
+int pp_names_intern(struct pp_names *p, const struct pp_name *name, const struct pp_file_key *key,
 		    uint32_t *ret);
 /* Of a full dictionary: only looks for the file. Returns 0 or -ENXIO. */
 int pp_names_find_file(struct pp_names *p, const struct pp_name *name,
-		       const struct pp_file_key *file);
+		       const struct pp_file_key *key);
 /* Whether name is in the file that the call before was about. */
 bool pp_names_is_last_file(const struct pp_names *p, const struct pp_name *name,
-			   const struct pp_file_key *file);
+			   const struct pp_file_key *key);
 /* The name behind a reference; lives as long as the pool. */
 void pp_names_get(const struct pp_names *p, uint32_t ref, struct pp_name *ret);

@@ -138,6 +138,11 @@ void pp_pymap_told(struct pp_pymap *p, uint64_t time_ns)
 	p->told_ns = time_ns;
 }
 
+bool pp_pymap_rests(const struct pp_pymap *p)
+{
+	return p->risen_ns <= p->told_ns && !p->parent && !p->waiting;
+}
+
 void pp_pymap_look_again(struct pp_pymap *p)
 {
 	p->tried = false;

@@ -110,6 +110,10 @@ void pp_pymap_seen(struct pp_pymap *p, uint64_t start, uint64_t end);
  * the arena may have, too. */
 void pp_pymap_told(struct pp_pymap *p, uint64_t time_ns);
 
+/* Whether nothing more is to be told, nor a fork's child waits for what p's parent, or p, will
+ * read. */
+bool pp_pymap_rests(const struct pp_pymap *p);
+
 /* The process exited. The descriptor stays good for names still missing; lines that came later are
  * not its own. */
 void pp_pymap_exit(struct pp_pymap *p, uint64_t exit_ns);
