@@ -114,9 +114,20 @@ struct pp_walk {
 	__u8 object[OBJECT_BYTES + 8];
 	struct pp_print prints[PRINTS_MAX];
 	__u8 window[CHAIN_END];
+	__u32 slot;		 /* of the map `slots` */
+	__u32 same;		 /* words that it has already */
 	struct pp_sample sample; /* the record, assembled in place */
 	__u64 pcs[PCS_MAX];
 	__u64 marks[PP_PYTHON_FRAMES_MAX]; /* where on the C stack the chain's runs end */
+};
+
+/* What the daemon has of the last record (record.bpf.h). */
+struct pp_slot {
+	__u64 who[PP_SLOT_WHO_WORDS];
+	__u32 seq;
+	__u16 nr_python, nr_user; /* words */
+	__u64 python[2 * PP_SLOT_PYTHON_MAX];
+	__u64 user[PP_SLOT_USER_MAX];
 };
 
 struct pp_counts {
@@ -138,6 +149,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct pp_cache);
 } caches SEC(".maps");
+
+/* PP_SLOTS for each CPU: 100 KB. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pp_slot);
+} slots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -9,6 +9,7 @@
 #include "vmlinux.h"
 #else
 #include <linux/types.h>
+#include <stddef.h>
 #endif
 
 /* ---- Samples ------------------------------------------------------------------------------- */
@@ -134,26 +135,43 @@ enum pp_gc {
  * (leaf first, two words each), then nr_user user pcs (leaf first, PP_PC form; all but the leaf are
  * return addresses, except above a signal frame). Identity: tgid + start_ns + exec_id; the last is
  * the task's own count of execs.
+ *
+ * In the ring a sample is a *record* of one of these forms; the first word tells. A full and a
+ * short one leave out what the slot that they name has already (bpf/record.bpf.h).
  */
+enum pp_form {
+	PP_FORM_WHOLE, /* the sample as it is; names no slot */
+	PP_FORM_FULL,  /* without the frames kept */
+	PP_FORM_SHORT, /* and without what comes before short_form */
+};
+
 struct pp_sample {
-	__u64 time_ns;	/* CLOCK_MONOTONIC */
+	__u32 form; /* WHOLE or FULL */
+	__u32 tgid;
 	__u64 start_ns; /* the thread group leader's start, CLOCK_BOOTTIME */
-	__u32 tgid, tid;
+	__u64 task;	/* address of what should be its asyncio task's coroutine's code; 0: none */
 	__u32 exec_id;
 	__u32 gen; /* of the address space it was walked in; 0: it was not */
-	__u16 nr_kernel, nr_python, nr_user;
-	__u8 set;	/* the sampling set whose event fired */
-	__u8 end;	/* enum pp_end */
-	__u8 chain_end; /* enum pp_chain_end */
-	__u8 gil;	/* enum pp_gil */
-	__u8 gc;	/* enum pp_gc */
-	__u8 pad;
 	/* The number of the interpreter's next code object: those that run have lower ones. 0: not
 	 * known, and Python frames have prints. */
 	__u32 next_code;
-	__u64 task; /* address of what should be its asyncio task's coroutine's code; 0: none */
+	__u32 pad;
 	char comm[PP_COMM_LEN];	  /* of the thread group leader: the process's name */
 	char thread[PP_COMM_LEN]; /* of the thread */
+
+	__u32 short_form; /* SHORT: here a short record begins */
+	__u32 seq;	  /* of the slot's records */
+	__u64 time_ns;	  /* CLOCK_MONOTONIC */
+	__u32 tid;
+	__u32 cpu;
+	__u16 nr_kernel, nr_python, nr_user;
+	__u16 kept_python, kept_user; /* of these, the outermost that are the slot's */
+	__u8 slot;		      /* of the CPU's */
+	__u8 set;		      /* the sampling set whose event fired */
+	__u8 end;		      /* enum pp_end */
+	__u8 chain_end;		      /* enum pp_chain_end */
+	__u8 gil;		      /* enum pp_gil */
+	__u8 gc;		      /* enum pp_gc */
 #ifndef __bpf__
 	__u64 words[];
 #endif
@@ -180,6 +198,25 @@ static inline const __u64 *pp_sample_user(const struct pp_sample *s)
 	return s->words + s->nr_kernel + 2UL * s->nr_python;
 }
 #endif
+
+/*
+ * What both halves keep of the last record that named a slot: the words before its short_form, and
+ * so many of its outermost frames. A CPU has PP_SLOTS of them, one for each of the threads that it
+ * runs by turns, but for those that meet in one. Sizes: most stacks fit, and what does not is sent.
+ */
+#define PP_SLOTS	   64
+#define PP_SLOT_WHO_WORDS  9
+#define PP_SLOT_PYTHON_MAX 32  /* frames */
+#define PP_SLOT_USER_MAX   128 /* the same levels of Python with trampolines */
+/* Of so many records of a slot one leaves nothing out: whoever missed one finds its place again. */
+#define PP_SLOT_RENEWAL 256
+
+/* How samples come to the daemon. */
+enum pp_records_mode {
+	PP_RECORDS_DELTA, /* without what the slot has */
+	PP_RECORDS_WHOLE,
+	PP_RECORDS_CHECK, /* both, the whole one first: the daemon compares them */
+};
 
 /* ---- Loss accounting: per CPU, per set, written by BPF, read by the daemon. ------------------ */
 enum pp_count {
@@ -411,7 +448,8 @@ struct pp_kernel_name {
 };
 
 #ifndef __bpf__
-_Static_assert(sizeof(struct pp_sample) == 88, "pp_sample");
+_Static_assert(sizeof(struct pp_sample) == 112, "pp_sample");
+_Static_assert(offsetof(struct pp_sample, short_form) == PP_SLOT_WHO_WORDS * sizeof(__u64), "who");
 _Static_assert(sizeof(struct pp_layout) == 68, "pp_layout");
 _Static_assert(sizeof(struct pp_layout_place) == 72, "pp_layout_place");
 _Static_assert(sizeof(struct pp_table) == 24, "pp_table");

@@ -11,6 +11,7 @@
  */
 #include "chain.bpf.h"
 #include "kernel_name.bpf.h"
+#include "record.bpf.h"
 #include "state.bpf.h"
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
@@ -53,19 +54,6 @@ static __always_inline void count(__u32 set, __u32 what, __u64 n)
 		c->counts[set][what] += n;
 }
 
-/* A daemon that drains the ring by time needs no waking, which costs more than a walk. One that has
- * gone to sleep is woken once. */
-static __always_inline __u64 wakeup(__u32 tgid)
-{
-	__u32 zero = 0;
-	struct pp_drain *d = bpf_map_lookup_elem(&drain, &zero);
-
-	if (!d || !d->asleep || tgid == d->tgid)
-		return BPF_RB_NO_WAKEUP;
-	d->asleep = 0;
-	return BPF_RB_FORCE_WAKEUP;
-}
-
 static __always_inline void took(struct pp_times *t, enum pp_time what, __u64 ns)
 {
 	__u64 bucket = ns / PP_TIME_BUCKET_NS;
@@ -99,16 +87,12 @@ static __noinline void note_times(struct pp_walk *w, __u64 walked_ns)
 /* Ends the sample: hands it to the ring and the CPU's walk to the next. */
 static __always_inline int emit(struct pp_walk *w)
 {
-	__u64 pcs = words(w);
-	__u64 size = sizeof(w->sample) + pcs * sizeof(__u64);
 	__u64 walked_ns = measure ? bpf_ktime_get_ns() : 0;
 	__u32 set = w->sample.set;
 
 	if (w->sample.chain_end == PP_CHAIN_DEPTH && w->sample.end == PP_END_ROOT)
 		w->sample.end = PP_END_PYTHON;
-	if (size > sizeof(w->sample) + sizeof(w->pcs))
-		size = sizeof(w->sample) + sizeof(w->pcs);
-	if (bpf_ringbuf_output(&ring, &w->sample, size, wakeup(w->sample.tgid)))
+	if (send())
 		count(set, PP_COUNT_RING_FULL, 1);
 	else
 		count(set, PP_COUNT_SENT, 1);
@@ -368,6 +352,7 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	w->sample.gc = PP_GC_NONE;
 	w->sample.task = 0;
 	w->futex = 0;
+	choose_slot(w);
 	identify(&w->sample, task);
 
 	in_kernel = !(*(volatile __u64 *)&ctx->regs.cs & 3);

@@ -72,6 +72,8 @@ static void fill_counters(struct pp_manager *m, struct pp_api_status *ret)
 						    "samples handed to the ring" };
 	m->counters[n++] = (struct pp_api_counter){ "bpf_bytes", pp_bpf_drained_bytes(m->bpf),
 						    "bytes of samples read from the ring" };
+	m->counters[n++] = (struct pp_api_counter){ "bpf_compared", pp_bpf_compared(m->bpf),
+						    "samples compared (with --records check)" };
 	m->counters[n++] = (struct pp_api_counter){ "bpf_filtered", sum(m, PP_COUNT_FILTERED),
 						    "runs in processes that no session wanted" };
 	m->counters[n++] =

@@ -40,6 +40,8 @@ static void print_help(void)
 	       "  --frequency HZ      samples per second and CPU, 1 to %d (%d)\n"
 	       "  --event EVENT       cpu-clock, or cycles where there is a counter (cpu-clock)\n"
 	       "  --tables MIB        memory for unwind tables (%llu)\n"
+	       "  --records FORM      how samples come from the kernel: delta, whole, or check,\n"
+	       "                      which compares the two (delta)\n"
 	       "  --measure           time every stack walk (see pyprofctl status)\n"
 	       "  --debug             log more\n"
 	       "  --version, --help\n\n"
@@ -57,12 +59,29 @@ static bool parse_number(const char *text, unsigned long least, unsigned long mo
 	return !errno && end != text && !*end && *ret >= least && *ret <= most;
 }
 
+static bool parse_records(const char *text, enum pp_records_mode *ret)
+{
+	static const char *const names[] = {
+		[PP_RECORDS_DELTA] = "delta",
+		[PP_RECORDS_WHOLE] = "whole",
+		[PP_RECORDS_CHECK] = "check",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(text, names[i]) == 0) {
+			*ret = (enum pp_records_mode)i;
+			return true;
+		}
+	return false;
+}
+
 enum option_id {
 	OPT_SOCKET = 256,
 	OPT_STATE_DIR,
 	OPT_FREQUENCY,
 	OPT_EVENT,
 	OPT_TABLES,
+	OPT_RECORDS,
 	OPT_MEASURE,
 	OPT_DEBUG,
 	OPT_VERSION,
@@ -75,6 +94,7 @@ static const struct option options[] = {
 	{ "frequency", required_argument, NULL, OPT_FREQUENCY },
 	{ "event", required_argument, NULL, OPT_EVENT },
 	{ "tables", required_argument, NULL, OPT_TABLES },
+	{ "records", required_argument, NULL, OPT_RECORDS },
 	{ "measure", no_argument, NULL, OPT_MEASURE },
 	{ "debug", no_argument, NULL, OPT_DEBUG },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -118,6 +138,10 @@ static int apply_option(struct pp_manager_config *c, int id)
 		if (!parse_number(optarg, 1, 128, &n))
 			return usage("--tables wants MiB from 1 to 128, not", optarg);
 		c->tables_bytes = n * MIB;
+		return -1;
+	case OPT_RECORDS:
+		if (!parse_records(optarg, &c->records))
+			return usage("--records is delta, whole or check, not", optarg);
 		return -1;
 	case OPT_MEASURE:
 		c->measure = true;

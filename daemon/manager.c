@@ -266,7 +266,8 @@ int pp_manager_run(struct pp_manager *m)
 
 static int new_kernel_side(struct pp_manager *m, const char **ret_problem)
 {
-	struct pp_bpf_config config = { .measure = m->config.measure };
+	struct pp_bpf_config config = { .measure = m->config.measure,
+					.records = m->config.records };
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
 	int r;
 

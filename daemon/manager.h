@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/macro.h"
+#include "bpf/pp_types.h"
 #include "trace/events.h"
 
 #include <systemd/sd-event.h>
@@ -25,6 +26,7 @@ struct pp_manager_config {
 	enum pp_event event;
 	size_t tables_bytes; /* budget of the unwind store */
 	bool measure;
+	enum pp_records_mode records;
 };
 
 #define PP_DEFAULT_FREQUENCY	19 /* Hz; prime, so that it beats with no other timer */

@@ -54,6 +54,8 @@
 	X(perfmap_forks_refused, "forks whose child could not be given its parent's names")    \
 	X(perfmaps_truncated, "perf maps found shorter than they were, read again")            \
 	X(sample_malformed, "sample records refused")                                          \
+	X(samples_unbuilt, "samples lost: their record builds on one that did not come")       \
+	X(samples_differ, "samples rebuilt other than they were (with --records check)")       \
 	X(processes_refused, "processes over the table's limit")                               \
 	X(processes_forgotten, "processes of users with too many, forgotten for others'")      \
 	X(unwind_entries_bad, "entries of .eh_frame that could not be decoded")                \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "trace/bpf.h"
 
-#include "base/counters.h"
 #include "pp.skel.h"
+#include "trace/records.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -17,6 +17,7 @@
 struct pp_bpf {
 	struct pyprof_bpf *skel;
 	struct ring_buffer *ring;
+	struct pp_records *records;
 	unsigned int cpus;
 	int programs[PP_SETS_MAX];
 	uint64_t *counts; /* [cpu][set][what], read-only */
@@ -37,23 +38,14 @@ static int quiet(_unused_ enum libbpf_print_level level, _unused_ const char *fo
 	return 0;
 }
 
-static bool is_whole(const struct pp_sample *s, size_t size)
-{
-	return size >= sizeof(*s) && s->nr_kernel <= PP_KERNEL_FRAMES_MAX &&
-	       s->nr_user <= PP_USER_FRAMES_MAX && s->nr_python <= PP_PYTHON_FRAMES_MAX &&
-	       s->set < PP_SETS_MAX && s->end < PP_END_MAX && s->chain_end < PP_CHAIN_MAX &&
-	       size == sizeof(*s) + sizeof(uint64_t) * pp_sample_words(s);
-}
-
 static int on_record(void *ctx, void *data, size_t size)
 {
 	struct pp_bpf *b = ctx;
+	const struct pp_sample *s = pp_records_take(b->records, data, size);
 
 	b->drained_bytes += size;
-	if (is_whole(data, size))
-		b->fn(b->userdata, data);
-	else
-		pp_count(PP_C_sample_malformed);
+	if (s)
+		b->fn(b->userdata, s);
 	return 0;
 }
 
@@ -94,9 +86,11 @@ static int open_and_load(struct pp_bpf *b, const struct pp_bpf_config *config)
 	if (!skel)
 		return -errno;
 	skel->rodata->measure = config->measure;
+	skel->rodata->records = config->records;
 	if ((r = bpf_map__set_max_entries(skel->maps.walks, b->cpus)) < 0 ||
 	    (r = bpf_map__set_max_entries(skel->maps.caches, b->cpus)) < 0 ||
 	    (r = bpf_map__set_max_entries(skel->maps.counts, b->cpus)) < 0 ||
+	    (r = bpf_map__set_max_entries(skel->maps.slots, b->cpus * PP_SLOTS)) < 0 ||
 	    (r = bpf_map__set_max_entries(skel->maps.times, config->measure ? b->cpus : 1)) < 0 ||
 	    (r = bpf_map__set_max_entries(skel->maps.ring,
 					  (uint32_t)round_up_ring(config->ring_bytes))) < 0)
@@ -150,6 +144,9 @@ int pp_bpf_new(struct pp_bpf **ret, const struct pp_bpf_config *config, const ch
 	if (r < 0)
 		return r;
 	b->cpus = (unsigned int)r;
+	r = pp_records_new(&b->records, b->cpus, config->records);
+	if (r < 0)
+		return r;
 	r = open_and_load(b, config);
 	if (r < 0) {
 		*ret_problem = load_problem(r);
@@ -178,6 +175,7 @@ struct pp_bpf *pp_bpf_free(struct pp_bpf *b)
 	if (!b)
 		return NULL;
 	ring_buffer__free(b->ring);
+	pp_records_free(b->records);
 	if (b->counts)
 		munmap(b->counts, b->counts_len);
 	if (b->rules)
@@ -228,6 +226,11 @@ int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata)
 uint64_t pp_bpf_drained_bytes(const struct pp_bpf *b)
 {
 	return b->drained_bytes;
+}
+
+uint64_t pp_bpf_compared(const struct pp_bpf *b)
+{
+	return pp_records_compared(b->records);
 }
 
 int pp_bpf_ring_fd(const struct pp_bpf *b)

@@ -10,6 +10,7 @@ struct pp_bpf;
 struct pp_bpf_config {
 	size_t ring_bytes; /* of the sample ring; rounded up to a power of two of pages */
 	bool measure;	   /* time every walk */
+	enum pp_records_mode records;
 };
 
 /*
@@ -31,12 +32,14 @@ uint64_t pp_bpf_count(const struct pp_bpf *b, unsigned int cpu, unsigned int set
 /* Summed over CPUs. */
 uint64_t pp_bpf_counts(const struct pp_bpf *b, unsigned int set, enum pp_count what);
 
-/* Hands every record that is in the ring to fn, oldest first. Records are checked to be whole;
+/* Hands every sample that is in the ring to fn, oldest first. Records are checked to be whole;
  * nothing else about them is. Returns their number or a negative errno. */
 typedef void (*pp_sample_fn)(void *userdata, const struct pp_sample *s);
 int pp_bpf_drain(struct pp_bpf *b, pp_sample_fn fn, void *userdata);
 /* Of all records so far. */
 uint64_t pp_bpf_drained_bytes(const struct pp_bpf *b);
+/* Samples that came whole, too, and were compared (PP_RECORDS_CHECK). */
+uint64_t pp_bpf_compared(const struct pp_bpf *b);
 
 /*
  * Whoever drains by time and finds nothing for long may sleep: the next record of another process

@@ -11,9 +11,6 @@ import pyprof
 
 BENCHES = os.path.join(pyprof.BUILD, "tests", "bench")
 
-RECORD_HEADER_BYTES = 64
-FRAME_BYTES = 8
-
 
 def deep(python, where, levels, *more, options=("-X", "perf")):
     script = pyprof.install_workload(where, "depth")
@@ -21,25 +18,6 @@ def deep(python, where, levels, *more, options=("-X", "perf")):
     program = pyprof.Program(command, cwd=where.path)
     program.wait_for("ready")
     return program
-
-
-class Walk:
-    """Samples, their frames and the time inside BPF."""
-
-    def __init__(self, runs, frames, nanoseconds):
-        self.runs = runs
-        self.frames = frames
-        self.nanoseconds = nanoseconds
-
-    def __str__(self):
-        if not self.runs:
-            return "no samples"
-        return (
-            f"{self.nanoseconds / self.runs / 1000:7.1f} us/sample "
-            f"{self.nanoseconds / max(1, self.frames):6.0f} ns/frame "
-            f"({self.frames / self.runs:5.1f} frames, {self.runs} samples, "
-            f"{RECORD_HEADER_BYTES + FRAME_BYTES * self.frames / self.runs:.0f} bytes each)"
-        )
 
 
 class Chain:
