@@ -15,6 +15,9 @@
 
 #include <string.h>
 
+/* Threads whose last stack is remembered, but for those that meet: a power of two. */
+#define THREADS 256
+
 /* A disagreement means a defect, here or there: told a few times, and counted. */
 #define DISAGREEMENTS_TOLD_MAX 16
 
@@ -27,6 +30,7 @@ struct pp_resolve {
 	/* What each frame is to the count of coverage: enum pp_pyframe + 1, 0: not looked at. */
 	uint8_t *classes;
 	uint32_t classes_cap;
+	uint32_t last[THREADS]; /* the node of the stack; 0: none since the last collection */
 	/* The sample being resolved: its parts, leaf first, and the stack, root first. */
 	struct pp_merge_native native[PP_USER_FRAMES_MAX];
 	struct pp_merge_python python[PP_PYTHON_FRAMES_MAX];
@@ -66,6 +70,7 @@ void pp_resolve_swept(struct pp_resolve *r)
 {
 	if (r->classes)
 		memset(r->classes, 0, r->classes_cap);
+	memset(r->last, 0, sizeof(r->last));
 }
 
 static uint32_t user_frame(struct pp_resolve *r, struct pp_process *p, uint64_t word, bool exact,
@@ -270,8 +275,10 @@ int pp_resolve_sample(struct pp_resolve *r, struct pp_process *p, const struct p
 				     pp_end_complete((enum pp_end)s->end),
 				     s->chain_end == PP_CHAIN_COMPLETE };
 	struct pp_merge_output out = { .frames = r->user, .pairs = r->pairs };
+	uint32_t *last = &r->last[s->tid % THREADS];
 	const __u64 *kernel = pp_sample_kernel(s);
 	struct pp_python *py;
+	int result;
 
 	take_native(r, p, s);
 	take_python(r, p, s);
@@ -290,5 +297,8 @@ int pp_resolve_sample(struct pp_resolve *r, struct pp_process *p, const struct p
 		r->frames[r->nr++] = out.frames[i];
 	for (size_t i = s->nr_kernel; i-- > 0;)
 		r->frames[r->nr++] = pp_kernel_frame(r->kernel, kernel[i], i == 0, s->time_ns);
-	return pp_stacks_get(r->store->stacks, r->frames, r->nr, ret_node);
+	result = pp_stacks_get_near(r->store->stacks, *last, r->frames, r->nr, ret_node);
+	if (result == 0)
+		*last = *ret_node;
+	return result;
 }

@@ -120,11 +120,42 @@ int pp_stacks_child(struct pp_stacks *s, uint32_t parent, uint32_t frame, uint32
 	return 0;
 }
 
-int pp_stacks_get(struct pp_stacks *s, const uint32_t *frames, size_t nr, uint32_t *ret)
+/* The node of the frames that the stack of `near` begins with, and in *ret_nr their number: from
+ * its leaf on, what is behind a frame that differs is not in common. */
+static uint32_t common(const struct pp_stacks *s, uint32_t near, const uint32_t *frames, size_t nr,
+		       size_t *ret_nr)
+{
+	uint32_t node = near;
+	size_t depth = 0;
+
+	for (uint32_t id = near; id; id = s->nodes[id].parent)
+		depth++;
+	for (; depth > nr; depth--)
+		node = s->nodes[node].parent;
+	*ret_nr = depth;
+	near = node;
+	for (; depth; depth--) {
+		struct pp_node n = s->nodes[node];
+
+		node = n.parent;
+		if (n.frame == frames[depth - 1])
+			continue;
+		near = node;
+		*ret_nr = depth - 1;
+	}
+	return near;
+}
+
+int pp_stacks_get_near(struct pp_stacks *s, uint32_t near, const uint32_t *frames, size_t nr,
+		       uint32_t *ret)
 {
 	uint32_t node = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < nr; i++) {
+	/* While a collection goes on, each node has to be touched. */
+	if (near && !s->keep && pp_ids_is_live(&s->ids, near))
+		node = common(s, near, frames, nr, &i);
+	for (; i < nr; i++) {
 		int r = pp_stacks_child(s, node, frames[i], &node);
 
 		if (r < 0)
@@ -132,6 +163,11 @@ int pp_stacks_get(struct pp_stacks *s, const uint32_t *frames, size_t nr, uint32
 	}
 	*ret = node;
 	return 0;
+}
+
+int pp_stacks_get(struct pp_stacks *s, const uint32_t *frames, size_t nr, uint32_t *ret)
+{
+	return pp_stacks_get_near(s, 0, frames, nr, ret);
 }
 
 struct pp_node pp_stacks_node(const struct pp_stacks *s, uint32_t id)

@@ -27,6 +27,10 @@ PP_DEFINE_CLEANUP(struct pp_stacks *, pp_stacks_free)
 int pp_stacks_child(struct pp_stacks *s, uint32_t parent, uint32_t frame, uint32_t *ret);
 /* The node of a whole stack, root first. */
 int pp_stacks_get(struct pp_stacks *s, const uint32_t *frames, size_t nr, uint32_t *ret);
+/* The same, faster where it has much in common with the stack of `near`, a node that was got since
+ * the last collection ended; 0: none is known. */
+int pp_stacks_get_near(struct pp_stacks *s, uint32_t near, const uint32_t *frames, size_t nr,
+		       uint32_t *ret);
 
 /* { 0, 0 } for node 0 and for a number that is not in use. */
 struct pp_node pp_stacks_node(const struct pp_stacks *s, uint32_t id);

@@ -217,6 +217,39 @@ static void stacks_come_during_a_collection(void **state)
 	}
 }
 
+/* Whichever is near, before, during and after a collection. */
+static void near_stacks_are_the_same(void **state)
+{
+	_cleanup_(pp_stacks_freep) struct pp_stacks *s = NULL;
+	uint32_t near = 0, node;
+	int r;
+
+	(void)state;
+	assert_int_equal(pp_stacks_new(&s, 1U << 20), 0);
+	make_stacks(20);
+	add_all(s);
+	qsort(stacks, STACKS, sizeof(*stacks), compare);
+	for (int phase = 0; phase < 3; phase++) {
+		if (phase == 1) {
+			pp_stacks_collect(s, same_frame, NULL);
+			add_all(s);
+		}
+		if (phase == 2) {
+			sweep(s);
+			near = 0;
+		}
+		for (size_t i = 0; i < 10 * STACKS; i++) {
+			struct stack *stack = &stacks[(size_t)random() % STACKS];
+
+			r = pp_stacks_get_near(s, near, stack->frames, stack->nr, &node);
+			assert_int_equal(r, 0);
+			assert_int_equal(node, stack->node);
+			near = random() % 8 ? node : (uint32_t)random() % 100000;
+		}
+		assert_int_equal(pp_stacks_count(s), beginnings(stacks, STACKS));
+	}
+}
+
 static void stacks_are_bounded(void **state)
 {
 	_cleanup_(pp_stacks_freep) struct pp_stacks *s = NULL;
@@ -312,6 +345,7 @@ int main(void)
 		cmocka_unit_test(a_sweep_moves_nothing),
 		cmocka_unit_test(equal_nodes_may_meet_in_a_sweep),
 		cmocka_unit_test(stacks_come_during_a_collection),
+		cmocka_unit_test(near_stacks_are_the_same),
 		cmocka_unit_test(stacks_are_bounded),
 		cmocka_unit_test(the_deepest_stack_fits),
 		cmocka_unit_test(counts_agree_with_plain_arrays),
