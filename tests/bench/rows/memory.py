@@ -2,7 +2,6 @@
 """Resident memory with many Pythons of many functions each; memory of the BPF maps."""
 
 import re
-import time
 
 import pyprof
 from rows.measure import family_cpu_seconds
@@ -12,7 +11,6 @@ FUNCTIONS = 5000
 COUNTS = ((50, 24), (100, 32))
 MAPS_MB = 12
 READY_SECONDS = 120
-SETTLE_SECONDS = 12
 # Two builds of CPython.
 VERSIONS = ("3.13", "3.12")
 
@@ -32,6 +30,13 @@ def children_of(pid):
         return [int(child) for child in source.read().split()]
 
 
+def entries_of(daemon, programs):
+    """How many entries of their maps the daemon has."""
+    pids = {program.pid for program in programs}
+    listed = daemon.call("ListProcesses")["processes"]
+    return sum(p["map_entries"] for p in listed if p["pid"] in pids and "map_entries" in p)
+
+
 def memory_row(pythons, count, most):
     with pyprof.Daemon(frequency=99) as daemon:
         pid, programs = daemon.process.pid, []
@@ -42,7 +47,11 @@ def memory_row(pythons, count, most):
                 programs.append(pyprof.Program(command, cwd=daemon.work.path))
             for program in programs:
                 program.wait_for("ready", seconds=READY_SECONDS)
-            time.sleep(SETTLE_SECONDS)
+            wanted = count * FUNCTIONS
+            pyprof.wait_until(
+                lambda: entries_of(daemon, programs) >= wanted, READY_SECONDS, "all maps to be read"
+            )
+            entries = entries_of(daemon, programs)
             rss, pss = sizes(pid)
             family = [sizes(child) for child in children_of(pid)]
             maps = daemon.call("GetStatus")["bpf_bytes"]
@@ -51,7 +60,7 @@ def memory_row(pythons, count, most):
             for program in programs:
                 program.__exit__()
     print(
-        f"{count} Pythons of {len(pythons)} builds, {FUNCTIONS} functions each: daemon "
+        f"{count} Pythons of {len(pythons)} builds, {entries} entries read: daemon "
         f"{rss / 2**20:.1f} MiB resident (at most {most}), PSS {pss / 2**20:.1f}\n"
         f"    with {len(family)} children: RSS {(rss + sum(r for r, _p in family)) / 2**20:.1f}, "
         f"PSS {(pss + sum(p for _r, p in family)) / 2**20:.1f} MiB\n"
