@@ -29,19 +29,22 @@ const volatile __u64 kernel_stack_size = 16384;
 #define USER32_CS     0x23
 #define CHAIN_PROGRAM 0
 #define WALK_PROGRAM  1
+#define EMIT_PROGRAM  2
 
 int chain(struct bpf_perf_event_data *ctx);
 int walk(struct bpf_perf_event_data *ctx);
+int emit(struct bpf_perf_event_data *ctx);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 3);
 	__uint(key_size, sizeof(__u32));
 	__array(values, int(struct bpf_perf_event_data *));
 } programs SEC(".maps") = {
 	.values = {
 		[CHAIN_PROGRAM] = &chain,
 		[WALK_PROGRAM] = &walk,
+		[EMIT_PROGRAM] = &emit,
 	},
 };
 
@@ -84,30 +87,36 @@ static __noinline void note_times(struct pp_walk *w, __u64 walked_ns)
 		took(t, PP_TIME_NATIVE, walked_ns - w->native_ns);
 }
 
-/* Ends the sample: hands it to the ring and the CPU's walk to the next. */
-static __always_inline int emit(struct pp_walk *w)
-{
-	__u64 walked_ns = measure ? bpf_ktime_get_ns() : 0;
-	__u32 set = w->sample.set;
-
-	if (w->sample.chain_end == PP_CHAIN_DEPTH && w->sample.end == PP_END_ROOT)
-		w->sample.end = PP_END_PYTHON;
-	if (send())
-		count(set, PP_COUNT_RING_FULL, 1);
-	else
-		count(set, PP_COUNT_SENT, 1);
-	if (measure)
-		note_times(w, walked_ns);
-	w->busy = 0;
-	return 0;
-}
-
 /* Goes on to another program, a constant: then the call is a jump. Does not return unless the
  * kernel refuses. */
 static __always_inline int go_on(void *ctx, struct pp_walk *w, const __u32 program)
 {
 	bpf_tail_call_static(ctx, &programs, program);
 	count(w->sample.set, PP_COUNT_TAIL_CALL, 1);
+	w->busy = 0;
+	return 0;
+}
+
+/* Ends the sample: hands it to the ring and the CPU's walk to the next. A program of its own, so
+ * that the verifier sees it once and not in each that may end a sample: half the daemon's start. */
+SEC("perf_event")
+int emit(struct bpf_perf_event_data *ctx)
+{
+	__u64 walked_ns = measure ? bpf_ktime_get_ns() : 0;
+	struct pp_walk *w = this_walk();
+	__u32 set;
+
+	if (!w)
+		return 0;
+	set = w->sample.set;
+	if (w->sample.chain_end == PP_CHAIN_DEPTH && w->sample.end == PP_END_ROOT)
+		w->sample.end = PP_END_PYTHON;
+	if (send(w))
+		count(set, PP_COUNT_RING_FULL, 1);
+	else
+		count(set, PP_COUNT_SENT, 1);
+	if (measure)
+		note_times(w, walked_ns);
 	w->busy = 0;
 	return 0;
 }
@@ -148,12 +157,12 @@ int walk(struct bpf_perf_event_data *ctx)
 	for (int i = 0; i < PP_FRAMES_PER_CALL / FRAMES_PER_STRIDE; i++)
 		if (stride()) {
 			learn_window(w);
-			return emit(w);
+			return go_on(ctx, w, EMIT_PROGRAM);
 		}
 	if (++w->calls < PP_WALK_CALLS_MAX)
 		return go_on(ctx, w, WALK_PROGRAM);
 	w->sample.end = PP_END_DEPTH;
-	return emit(w);
+	return go_on(ctx, w, EMIT_PROGRAM);
 }
 
 /* The interpreter's frames, then the native ones. */
@@ -362,12 +371,12 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx, __u32 set)
 	}
 	w->sample.end = user_regs(ctx, task, in_kernel, w);
 	if (w->sample.end == PP_END_NO_USER || w->sample.end == PP_END_STACK)
-		return emit(w);
+		return go_on(ctx, w, EMIT_PROGRAM);
 	if (w->sample.end == PP_END_ROOT && !enter_space(w, epoch))
 		w->sample.end = PP_END_NO_SPACE;
 	if (w->sample.end != PP_END_ROOT) {
 		push_pc(w, w->pc, PP_WALKER_NONE);
-		return emit(w);
+		return go_on(ctx, w, EMIT_PROGRAM);
 	}
 	w->sample.gen = w->gen;
 	w->leaf = 1;

@@ -175,20 +175,17 @@ static __always_inline long send_whole(struct pp_walk *w)
 }
 
 /* Sends the sample. 0, or it is lost: the ring has no room. */
-__noinline int send(void)
+static __always_inline long send(struct pp_walk *w)
 {
-	struct pp_walk *w = this_walk();
 	struct pp_slot *slot;
 	__u64 from, nr;
 
-	if (!w)
-		return -1;
 	w->sample.short_form = PP_FORM_SHORT;
 	if (records != PP_RECORDS_DELTA) {
 		long r = send_whole(w);
 
 		if (records == PP_RECORDS_WHOLE)
-			return r ? -1 : 0;
+			return r;
 	}
 	w->sample.form = PP_FORM_FULL;
 	w->sample.slot = w->slot % PP_SLOTS;
