@@ -55,6 +55,7 @@ int pp_codes_new(struct pp_codes **ret, struct pp_reader *reader, struct pp_stor
 	cs->store = store;
 	cs->hooks = *hooks;
 	cs->userdata = userdata;
+	pp_list_init(&cs->all);
 	pp_list_init(&cs->busy);
 	*ret = cs;
 	return 0;
@@ -84,10 +85,7 @@ static struct pp_coded *get_coded(struct pp_codes *cs, struct pp_process *p)
 	c->inherited = UINT32_MAX;
 	c->allowance = PP_CODES_ALLOWANCE_MAX;
 	c->refilled_ns = pp_now_ns();
-	c->older = cs->newest;
-	if (c->older)
-		c->older->newer = c;
-	cs->newest = c;
+	pp_list_join(&cs->all, &c->all);
 	p->codes = c;
 	return c;
 }
@@ -98,12 +96,7 @@ void pp_codes_gone(struct pp_codes *cs, struct pp_process *p)
 
 	if (!c)
 		return;
-	if (c->newer)
-		c->newer->older = c->older;
-	else
-		cs->newest = c->older;
-	if (c->older)
-		c->older->newer = c->newer;
+	pp_list_leave(&c->all);
 	pp_coded_give_up(cs, c);
 	pp_list_leave(&c->busy);
 	pp_code_cache_unref(c->cache);
@@ -190,7 +183,7 @@ static void sweep_objects(struct pp_codes *cs, struct pp_code_cache *cache)
 void pp_codes_swept(struct pp_codes *cs)
 {
 	cs->sweeps++;
-	for (struct pp_coded *c = cs->newest; c; c = c->older) {
+	pp_list_each (struct pp_coded, c, &cs->all, all) {
 		for (size_t k = 0; k < c->nr_pending; k++)
 			if (!pp_frames_is_live(cs->store->frames, c->pending[k].stub))
 				c->pending[k].stub = PP_FRAME_UNKNOWN;
@@ -411,7 +404,7 @@ size_t pp_codes_pending(const struct pp_codes *cs, uint64_t time_ns)
 {
 	size_t n = 0;
 
-	for (const struct pp_coded *c = cs->newest; c; c = c->older)
+	pp_list_each (const struct pp_coded, c, &cs->all, all)
 		for (size_t i = 0; i < c->nr_pending; i++)
 			n += c->pending[i].time_ns <= time_ns;
 	return n;

@@ -292,13 +292,13 @@ static void bound_caches(struct pp_codes *cs)
 	size_t nr = 0;
 
 	cs->cache_bytes = 0;
-	for (struct pp_coded *c = cs->newest; c; c = c->older) {
+	pp_list_each (struct pp_coded, c, &cs->all, all) {
 		cs->cache_bytes += share_of(c);
 		nr += !!c->cache;
 	}
 	if (cs->cache_bytes <= PP_CODES_BYTES_MAX)
 		return;
-	for (struct pp_coded *c = cs->newest; c; c = c->older) {
+	pp_list_each (struct pp_coded, c, &cs->all, all) {
 		size_t share = share_of(c);
 
 		if (share <= PP_CODES_BYTES_MAX / nr)
@@ -312,7 +312,7 @@ static void bound_caches(struct pp_codes *cs)
 /* Whatever is known of a process that has ended goes after a while. */
 static void forget_dead(struct pp_codes *cs, uint64_t now_ns)
 {
-	for (struct pp_coded *c = cs->newest; c; c = c->older)
+	pp_list_each (struct pp_coded, c, &cs->all, all)
 		if (!c->process->alive && c->cache && !c->asking && !c->nr_pending &&
 		    c->process->exit_ns + AFTERLIFE_NS < now_ns)
 			pp_coded_forget(c);

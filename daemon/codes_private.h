@@ -46,8 +46,8 @@ struct pp_coded {
 
 	/* Bytes of names that it may still have kept, as of refilled_ns. */
 	uint64_t allowance, refilled_ns;
-	struct pp_coded *older, *newer; /* all of them */
-	struct pp_links busy;		/* those that have something pending */
+	struct pp_links all;
+	struct pp_links busy; /* those that have something pending */
 };
 
 /*
@@ -72,8 +72,7 @@ struct pp_codes {
 	struct pp_store *store;
 	struct pp_codes_hooks hooks;
 	void *userdata;
-	struct pp_coded *newest;
-	struct pp_links busy;
+	struct pp_links all, busy;
 	uint64_t look_ns; /* when all are looked at again */
 	size_t nr_pending;
 	struct pp_holdings pending_of; /* user -> how many */

@@ -25,6 +25,7 @@ int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_
 		return -ENOMEM;
 	ps->reader = reader;
 	ps->store = store;
+	pp_list_init(&ps->all);
 	pp_list_init(&ps->busy);
 	r = pp_perfmaps_new(&ps->maps, perfmaps_bytes);
 	if (r < 0)
@@ -55,10 +56,7 @@ static struct pp_python *get_python(struct pp_pythons *ps, struct pp_process *p)
 		return NULL;
 	py->process = p;
 	py->fd = -1;
-	py->older = ps->newest;
-	if (py->older)
-		py->older->newer = py;
-	ps->newest = py;
+	pp_list_join(&ps->all, &py->all);
 	p->python = py;
 	pp_pythons_wake(ps, py);
 	return py;
@@ -70,12 +68,7 @@ void pp_pythons_gone(struct pp_pythons *ps, struct pp_process *p)
 
 	if (!py)
 		return;
-	if (py->newer)
-		py->newer->older = py->older;
-	else
-		ps->newest = py->older;
-	if (py->older)
-		py->older->newer = py->newer;
+	pp_list_leave(&py->all);
 	pp_list_leave(&py->busy);
 	pp_pymap_free(py->pymap);
 	pp_pcs_done(&py->pcs, ps->store);
@@ -397,13 +390,13 @@ void pp_pythons_settle(struct pp_pythons *ps, struct pp_python *py)
 
 void pp_pythons_swept(struct pp_pythons *ps)
 {
-	for (struct pp_python *py = ps->newest; py; py = py->older)
+	pp_list_each (struct pp_python, py, &ps->all, all)
 		pp_pcs_swept(&py->pcs, ps->store);
 }
 
 void pp_pythons_decay(struct pp_pythons *ps)
 {
-	for (struct pp_python *py = ps->newest; py; py = py->older)
+	pp_list_each (struct pp_python, py, &ps->all, all)
 		pp_coverage_decay(&py->coverage);
 }
 
@@ -411,7 +404,7 @@ size_t pp_pythons_pending(const struct pp_pythons *ps, uint64_t time_ns)
 {
 	size_t n = 0;
 
-	for (const struct pp_python *py = ps->newest; py; py = py->older)
+	pp_list_each (const struct pp_python, py, &ps->all, all)
 		n += pp_pcs_pending(&py->pcs, time_ns);
 	return n;
 }

@@ -52,9 +52,9 @@ struct pp_python {
 	bool inherited;	  /* its parent had generated code when it was forked */
 	uint64_t stub_pc; /* the latest seen in a trampoline; 0: none */
 	struct pp_examination exam;
-	struct pp_python *older, *newer; /* all of them */
-	struct pp_links busy;		 /* those for whom time does something */
-	uint64_t due_ns;		 /* when its map wants something; UINT64_MAX: nothing */
+	struct pp_links all;
+	struct pp_links busy; /* those for whom time does something */
+	uint64_t due_ns;      /* when its map wants something; UINT64_MAX: nothing */
 };
 
 int pp_pythons_new(struct pp_pythons **ret, struct pp_reader *reader, struct pp_store *store,

@@ -169,7 +169,7 @@ size_t pp_pythons_examining(struct pp_pythons *ps)
 {
 	size_t left = 0;
 
-	for (struct pp_python *py = ps->newest; py; py = py->older)
+	pp_list_each (struct pp_python, py, &ps->all, all)
 		left += pp_python_look_on(ps, py);
 	return left + ps->examining;
 }

@@ -88,7 +88,7 @@ static void refuse_map(struct pp_python *py, enum pp_pymap_reason why, uint64_t 
  * of one pid may have the same file, too, one after the other: that is no sharing. */
 static void find_sharers(struct pp_pythons *ps, struct pp_python *py, const struct pp_file_key *key)
 {
-	for (struct pp_python *other = ps->newest; other; other = other->older) {
+	pp_list_each (struct pp_python, other, &ps->all, all) {
 		if (!other->pymap || other->process->pid == py->process->pid ||
 		    !pp_pymap_holds(other->pymap, key->dev, key->ino))
 			continue;
@@ -281,7 +281,7 @@ void pp_pythons_tick(struct pp_pythons *ps, uint64_t now_ns)
 
 	if (now_ns >= ps->look_ns) {
 		ps->look_ns = now_ns + LOOK_NS;
-		for (struct pp_python *py = ps->newest; py; py = py->older)
+		pp_list_each (struct pp_python, py, &ps->all, all)
 			look_at(ps, py, now_ns);
 		return;
 	}

@@ -8,8 +8,7 @@ struct pp_pythons {
 	struct pp_reader *reader;
 	struct pp_store *store;
 	struct pp_perfmaps *maps;
-	struct pp_python *newest;
-	struct pp_links busy;
+	struct pp_links all, busy;
 	uint64_t look_ns; /* when all are looked at, busy or not */
 	size_t examining; /* looks in flight */
 	bool named;	  /* something has been: the daemon is at work */

@@ -29,6 +29,12 @@ static inline void pp_list_join(struct pp_links *head, struct pp_links *l)
 	head->before = l;
 }
 
+/* For each member, a `type` with its links in that field, the last that joined first. The one in
+ * hand must not leave. */
+#define pp_list_each(type, m, head, field)                                               \
+	for (type *m = container_of((head)->before, type, field); &(m)->field != (head); \
+	     (m) = container_of((m)->field.before, type, field))
+
 /* Leaves the list that it is in, if any. */
 static inline void pp_list_leave(struct pp_links *l)
 {
