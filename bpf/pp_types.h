@@ -183,6 +183,12 @@ static inline __u32 pp_sample_words(const struct pp_sample *s)
 	return (__u32)s->nr_kernel + 2U * s->nr_python + s->nr_user;
 }
 
+/* Of the sample as a whole. */
+static inline size_t pp_sample_bytes(const struct pp_sample *s)
+{
+	return sizeof(*s) + sizeof(s->words[0]) * pp_sample_words(s);
+}
+
 static inline const __u64 *pp_sample_kernel(const struct pp_sample *s)
 {
 	return s->words;

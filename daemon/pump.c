@@ -83,7 +83,7 @@ static const struct pp_sample *without_guesses(struct pp_manager *m, const struc
 	/* Where it has ended at such code by itself it says why. */
 	if (known == s->nr_user || (nr_user == s->nr_user && !pp_end_complete((enum pp_end)s->end)))
 		return s;
-	size = sizeof(*s) + sizeof(s->words[0]) * (pp_sample_words(s) - s->nr_user + nr_user);
+	size = pp_sample_bytes(s) - sizeof(s->words[0]) * (s->nr_user - nr_user);
 	m->cut.len = 0;
 	if (pp_buf_add(&m->cut, s, size) < 0)
 		return NULL;
@@ -162,7 +162,7 @@ bool pp_manager_is_behind(const struct pp_manager *m)
 
 static void keep_early(struct pp_manager *m, const struct pp_sample *s)
 {
-	size_t size = sizeof(*s) + sizeof(s->words[0]) * pp_sample_words(s);
+	size_t size = pp_sample_bytes(s);
 
 	if (m->early.len + size > EARLY_MAX || pp_buf_add(&m->early, s, size) < 0)
 		pp_sessions_lose(m->sessions, s->set, 1);
@@ -196,7 +196,7 @@ static void take_early(struct pp_manager *m)
 	while (at < early.len) {
 		const struct pp_sample *s = (const void *)(early.data + at);
 
-		at += sizeof(*s) + sizeof(s->words[0]) * pp_sample_words(s);
+		at += pp_sample_bytes(s);
 		on_sample(m, s);
 	}
 }

@@ -218,17 +218,12 @@ static void keep(struct pp_records *r, struct slot **at, const struct pp_sample 
 
 /* ---- The check ------------------------------------------------------------------------------- */
 
-static size_t sample_bytes(const struct pp_sample *s)
-{
-	return sizeof(*s) + WORD * pp_sample_words(s);
-}
-
 static void put_beside(struct cpu *cpu, const struct pp_sample *s)
 {
 	if (!cpu->beside)
 		cpu->beside = malloc(sizeof(*cpu->beside));
 	if (cpu->beside)
-		memcpy(cpu->beside, s, sample_bytes(s));
+		memcpy(cpu->beside, s, pp_sample_bytes(s));
 }
 
 /* Compares the sample with the one that came whole; that may have been lost. */
@@ -239,7 +234,8 @@ static void compare(struct pp_records *r, struct cpu *cpu, const struct pp_sampl
 	if (!beside || beside->time_ns != s->time_ns)
 		return;
 	r->compared++;
-	if (sample_bytes(s) != sample_bytes(beside) || memcmp(s, beside, sample_bytes(s)) != 0)
+	if (pp_sample_bytes(s) != pp_sample_bytes(beside) ||
+	    memcmp(s, beside, pp_sample_bytes(s)) != 0)
 		pp_count(PP_C_samples_differ);
 }
 

@@ -109,11 +109,6 @@ static struct record encode(const struct pp_sample *sample)
 
 static uint64_t buffer[BYTES_MAX / 8];
 
-static size_t bytes_of(const struct pp_sample *s)
-{
-	return sizeof(*s) + 8UL * pp_sample_words(s);
-}
-
 static uint64_t below(uint64_t n)
 {
 	return (uint64_t)random() % n;
@@ -165,8 +160,8 @@ static const struct pp_sample *take(struct pp_records *r, struct record record)
 static void expect_same(const struct pp_sample *got, const struct pp_sample *wanted)
 {
 	assert_non_null(got);
-	assert_int_equal(bytes_of(got), bytes_of(wanted));
-	assert_memory_equal(got, wanted, bytes_of(wanted));
+	assert_int_equal(pp_sample_bytes(got), pp_sample_bytes(wanted));
+	assert_memory_equal(got, wanted, pp_sample_bytes(wanted));
 }
 
 static struct pp_records *records_new(enum pp_records_mode mode)
@@ -194,7 +189,7 @@ static void test_round_trip(void **state)
 		struct record record = encode(s);
 
 		sent += record.size;
-		whole += bytes_of(s);
+		whole += pp_sample_bytes(s);
 		expect_same(take(r, record), s);
 	}
 	assert_int_equal(pp_counters[PP_C_samples_unbuilt], lost);
@@ -219,7 +214,7 @@ static void test_stable(void **state)
 		s->time_ns++;
 		s->words[s->nr_kernel + 2UL * s->nr_python] = i;
 		record = encode(s);
-		if (record.size >= bytes_of(s))
+		if (record.size >= pp_sample_bytes(s))
 			full++;
 		else
 			most = MAX(most, record.size);
@@ -460,7 +455,7 @@ static struct record whole_of(const struct pp_sample *s)
 {
 	struct record record = { 0 };
 
-	add(&record, s, bytes_of(s));
+	add(&record, s, pp_sample_bytes(s));
 	return record;
 }
 
