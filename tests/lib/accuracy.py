@@ -25,7 +25,6 @@ import truth
 HERTZ = 999 if pyprof.LONG else 1999
 SHORT_SECONDS = 0.6
 SHORT_SAMPLES_MIN = 600
-RECORDINGS_MAX = 8  # a busy machine gives a workload less than a CPU
 PERCENT_MIN = 99.9
 SETTLE_SECONDS = 0.1  # the target is stated for what comes after the first 100 ms
 
@@ -84,13 +83,8 @@ class Program:
         with pyprof.Workload(python, name, where=daemon.work, **how) as program:
             program.wait_ready(known.workers)
             time.sleep(SETTLE_SECONDS)
-            stacks = []
-            for _ in range(RECORDINGS_MAX):
-                stacks += daemon.record(
-                    "-p", program.pid, "--tree", "-d", seconds, "-F", HERTZ
-                )
-                if pyprof.samples_of(stacks) >= samples:
-                    break
+            which = ("-p", program.pid, "--tree")
+            stacks = daemon.record(*which, "-d", seconds, "-F", HERTZ, samples=samples)
         return truth.Tally(known, stacks)
 
     def falls_short(self, version, tally):

@@ -75,16 +75,24 @@ static void add_all(struct pp_stacks *s)
 				 0);
 }
 
+/* With the stacks made from the seed, sorted. */
+static struct pp_stacks *filled(unsigned int seed)
+{
+	struct pp_stacks *s;
+
+	assert_int_equal(pp_stacks_new(&s, 1U << 20), 0);
+	make_stacks(seed);
+	add_all(s);
+	qsort(stacks, STACKS, sizeof(*stacks), compare);
+	return s;
+}
+
 static void a_node_is_a_stack(void **state)
 {
-	_cleanup_(pp_stacks_freep) struct pp_stacks *s = NULL;
+	_cleanup_(pp_stacks_freep) struct pp_stacks *s = filled(1);
 	uint32_t node;
 
 	(void)state;
-	assert_int_equal(pp_stacks_new(&s, 1U << 20), 0);
-	make_stacks(1);
-	add_all(s);
-	qsort(stacks, STACKS, sizeof(*stacks), compare);
 	assert_int_equal(pp_stacks_count(s), beginnings(stacks, STACKS));
 	for (size_t i = 0; i < STACKS; i++) {
 		assert_path(s, &stacks[i]);
@@ -220,15 +228,11 @@ static void stacks_come_during_a_collection(void **state)
 /* Whichever is near, before, during and after a collection. */
 static void near_stacks_are_the_same(void **state)
 {
-	_cleanup_(pp_stacks_freep) struct pp_stacks *s = NULL;
+	_cleanup_(pp_stacks_freep) struct pp_stacks *s = filled(20);
 	uint32_t near = 0, node;
 	int r;
 
 	(void)state;
-	assert_int_equal(pp_stacks_new(&s, 1U << 20), 0);
-	make_stacks(20);
-	add_all(s);
-	qsort(stacks, STACKS, sizeof(*stacks), compare);
 	for (int phase = 0; phase < 3; phase++) {
 		if (phase == 1) {
 			pp_stacks_collect(s, same_frame, NULL);
